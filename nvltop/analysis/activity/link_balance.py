@@ -7,14 +7,14 @@ its plane lags. The rates are means over a minute, so that bursts do not matter.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import field
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
 from nvltop.frozen import frozen, mutable
-from nvltop.model import GpuFrame, Link, RemoteKind, known
+from nvltop.memo import Memo
+from nvltop.model import GpuFrame, Link, Missing, Remote, RemoteKind, known
 
 SAMPLE_INTERVAL_S: Final = 15.0
 """Time between two samples of the link counters, seconds."""
@@ -54,18 +54,14 @@ class LinkImbalance(NamedTuple):
     ends are hidden; empty if only this link is odd."""
 
 
-PlaneKey: TypeAlias = "tuple[str, str]"
-"""Name of an NVSwitch plane, and the direction."""
-
-
 @frozen
 class _Compared:
     """Result of comparing the links of one GPU."""
 
     odd: tuple[LinkImbalance, ...] = ()
     """Odd links; those to an NVSwitch with its plane, whether or not it lags."""
-    planes: Counter[PlaneKey] = field(default_factory=Counter)
-    """Number of links with traffic, by plane."""
+    carrying: tuple[tuple[Remote, int, str], ...] = ()
+    """Remote end, index and direction of the links with traffic."""
 
 
 class _Totals(NamedTuple):
@@ -83,16 +79,20 @@ class LinkBalance:
     _samples: dict[str, deque[_Totals]] = field(default_factory=dict)
     _compared: dict[str, _Compared] = field(default_factory=dict)
     """Results as of the newest sample, by GPU."""
+    _found: Memo[tuple[LinkImbalance, ...]] = field(default_factory=Memo)
 
     def update(self, gpus: Sequence[GpuFrame]) -> tuple[LinkImbalance, ...]:
         """Add the counters of a frame, and return the odd links."""
         for g in gpus:
-            samples = self._samples.setdefault(g.gpu.uuid, deque(maxlen=MAX_SAMPLES))
+            samples = self._samples.get(g.gpu.uuid)
+            if samples is None:
+                samples = self._samples[g.gpu.uuid] = deque(maxlen=MAX_SAMPLES)
             read_s = g.span_s[1] if g.span_s and g.links else None
             if read_s is not None and (not samples or read_s - samples[-1].read_s >= SAMPLE_INTERVAL_S):
                 self._add(g, samples, read_s)
                 self._compared[g.gpu.uuid] = _compare(g, samples)
-        return _with_planes([c for g in gpus if (c := self._compared.get(g.gpu.uuid))])
+        compared = tuple([c for g in gpus if (c := self._compared.get(g.gpu.uuid))])
+        return self._found.get(compared, lambda: _with_planes(compared))
 
     @staticmethod
     def _add(g: GpuFrame, samples: deque[_Totals], read_s: float) -> None:
@@ -115,8 +115,8 @@ def _with_planes(compared: Sequence[_Compared]) -> tuple[LinkImbalance, ...]:
     odd = [o for c in compared for o in c.odd]
     if not odd:
         return ()
-    with_traffic: Counter[PlaneKey] = sum((c.planes for c in compared), Counter())
-    members: dict[PlaneKey, list[LinkImbalance]] = {}
+    with_traffic = Counter((_plane(remote, i), way) for c in compared for remote, i, way in c.carrying)
+    members: dict[tuple[str, str], list[LinkImbalance]] = {}
     for o in odd:
         members.setdefault((o.plane, o.direction), []).append(o)
     lagging = {
@@ -128,18 +128,19 @@ def _with_planes(compared: Sequence[_Compared]) -> tuple[LinkImbalance, ...]:
 
 
 def _compare(g: GpuFrame, samples: Sequence[_Totals]) -> _Compared:
-    """Return the odd links of a GPU, and the number of links with traffic by plane."""
+    """Return the odd links of a GPU, and those with traffic."""
     first, last = samples[0], samples[-1]
     seconds = last.read_s - first.read_s
     if seconds < MIN_WINDOW_S:
         return _Compared()
     odd: list[LinkImbalance] = []
-    planes: Counter[PlaneKey] = Counter()
+    carrying: list[tuple[Remote, int, str]] = []
+    kinds = _links_by_kind(g.links)
     for direction, before, after in (("tx", first.tx, last.tx), ("rx", first.rx, last.rx)):
         rates = {i: (after[i] - before[i]) / seconds for i in after}
-        for links in _links_by_kind(g.links):
-            odd += _odd_of_kind(g, links, rates, direction, seconds, planes)
-    return _Compared(tuple(odd), planes)
+        for links in kinds:
+            odd += _odd_of_kind(g, links, rates, direction, seconds, carrying)
+    return _Compared(tuple(odd), tuple(carrying))
 
 
 def _odd_of_kind(
@@ -148,23 +149,19 @@ def _odd_of_kind(
     rates: dict[int, float],
     direction: str,
     seconds: float,
-    planes: Counter[PlaneKey],
+    carrying: list[tuple[Remote, int, str]],
 ) -> Iterator[LinkImbalance]:
-    """Yield the odd links among links of one kind, and add those with traffic to `planes`."""
+    """Yield the odd links among links of one kind, and add those with traffic to `carrying`."""
     read = [k for k in links if k.index in rates]
     found = []
     for k, usual in zip(read, medians_of_others([rates[k.index] for k in read]), strict=False):
-        speed = k.speed_bytes_per_s
-        if known(speed):
-            if usual < MIN_USE * speed:
-                continue
-            plane = _plane(k)
-            if plane:
-                planes[plane, direction] += 1
-            if rates[k.index] < ODD_SHARE * usual:
-                found.append(
-                    LinkImbalance(g.gpu.uuid, k.index, direction, rates[k.index], usual, seconds, plane)
-                )
+        speed, rate = k.speed_bytes_per_s, rates[k.index]
+        if isinstance(speed, Missing) or usual < MIN_USE * speed:
+            continue
+        carrying.append((k.remote, k.index, direction))
+        if rate < ODD_SHARE * usual:
+            plane = _plane(k.remote, k.index)
+            found.append(LinkImbalance(g.gpu.uuid, k.index, direction, rate, usual, seconds, plane))
     if len(found) <= max(1, MAX_ODD_LINKS * len(read)):
         yield from found
 
@@ -174,25 +171,26 @@ def medians_of_others(values: Sequence[float]) -> list[float]:
     ranked, half = sorted(values), (len(values) - 2) // 2
     if half < 0:
         return []
-    odd = len(values) % 2
-    found = []
-    for value in values:
-        # Without the value, every value from its place on moves down by one.
-        place = bisect_left(ranked, value)
-        low, high = (ranked[i + (i >= place)] for i in (half, half + odd))
-        found.append((low + high) / 2)
-    return found
+    # Without a value, every value from its place on moves down by one.
+    low, high = half, half + len(values) % 2
+    without_low = (ranked[low + 1] + ranked[high + 1]) / 2
+    without_middle = (ranked[low] + ranked[high + 1]) / 2
+    without_high = (ranked[low] + ranked[high]) / 2
+    return [
+        without_low if v <= ranked[low] else without_middle if v <= ranked[high] else without_high
+        for v in values
+    ]
 
 
-def _plane(link: Link) -> str:
+def _plane(remote: Remote, link: int) -> str:
     """Return the name of the NVSwitch plane of a link, empty for a link to a GPU.
 
     In a rack, the driver hides the NVSwitches, but link k of each GPU leads to the same one.
     """
-    if link.remote.kind is not RemoteKind.SWITCH:
+    if remote.kind is not RemoteKind.SWITCH:
         return ""
-    bus_id = link.remote.pci_bus_id
-    return f"NVSwitch {bus_id}" if known(bus_id) else f"link {link.index}"
+    bus_id = remote.pci_bus_id
+    return f"NVSwitch {bus_id}" if known(bus_id) else f"link {link}"
 
 
 def _links_by_kind(links: Sequence[Link]) -> list[list[Link]]:
