@@ -13,6 +13,8 @@ from nvltop.tui.shell.main_screen import MainScreen
 from nvltop.tui.widgets.help import HelpScreen
 from nvltop.tui.widgets.rows_widget import RowsWidget
 
+pytestmark = pytest.mark.usefixtures("exact_wait")
+
 SIZES = [(80, 24), (120, 40), (200, 60)]
 
 

@@ -13,6 +13,8 @@ from nvltop.tui.render.view_state import DrawCache
 from nvltop.tui.tabs.main import gpus, links
 from nvltop.tui.widgets.rows_widget import RowsWidget
 
+pytestmark = pytest.mark.usefixtures("exact_wait")
+
 STEPS = 40
 KEYS = (
     "1", "1", "1", "2", "3", "4", "6", "up", "down", "left", "right", "enter", "escape", "m", "e", "e", "l",

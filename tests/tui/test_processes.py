@@ -15,6 +15,8 @@ from nvltop.tui.tabs.processes import rows
 from nvltop.tui.tabs.registry import TABS
 from nvltop.tui.widgets.menu import Menu
 
+pytestmark = pytest.mark.usefixtures("exact_wait")
+
 NUMBER = str([tab.title for tab in TABS].index("Processes") + 1)
 
 

@@ -12,6 +12,8 @@ import pytest
 from nvltop.tui.tabs.registry import TABS
 from nvltop.tui.widgets.rows_widget import RowsWidget
 
+pytestmark = pytest.mark.usefixtures("exact_wait")
+
 SCREENS = Path(__file__).parent / "screens"
 SIZES = [(80, 24), (120, 40), (200, 60)]
 NODES = [

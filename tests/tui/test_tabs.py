@@ -25,6 +25,8 @@ from nvltop.tui.widgets.searchable_tab import SearchableTab
 from nvltop.tui.widgets.setup import SETTING_LINES, SetupScreen
 from nvltop.tui.widgets.tab import Tab
 
+pytestmark = pytest.mark.usefixtures("exact_wait")
+
 TITLES = [tab.title for tab in TABS]
 
 

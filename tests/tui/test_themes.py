@@ -22,6 +22,8 @@ from nvltop.tui.render.load_roles import (
 from nvltop.tui.tabs.registry import TABS
 from nvltop.tui.widgets.rows_widget import RowsWidget
 
+pytestmark = pytest.mark.usefixtures("exact_wait")
+
 XTERM = (
     "000000 cd0000 00cd00 cdcd00 0000ee cd00cd 00cdcd e5e5e5 "
     "7f7f7f ff0000 00ff00 ffff00 5c5cff ff00ff 00ffff ffffff"
