@@ -187,11 +187,12 @@ class GpuTrack:
             used = busier_share(tx, rx, self._summary.speed_bytes_per_s)
         self._recent.add(start_s, end_s, or_none(used))
 
-    def _recent_share(self) -> Maybe[float]:
-        share = self._recent.share
+    def _recent_share(self) -> tuple[Maybe[float], float]:
+        """Return the share of the speed that was used lately, and over how many seconds."""
+        share, seconds = self._recent.mean
         if share is not None:
-            return share
-        return self._rates[0] if self._rates and isinstance(self._rates[0], Missing) else NOT_READ
+            return share, seconds
+        return (self._rates[0] if self._rates and isinstance(self._rates[0], Missing) else NOT_READ), seconds
 
     def follow_step(self, step_s: float | None) -> None:
         """Average over a step of the GPU's job from now on; over two seconds if None."""
@@ -263,6 +264,7 @@ class GpuTrack:
 
     def _nvlink(self) -> NvLink:
         remotes = self.gpu.remotes
+        recent_share, recent_s = self._recent_share()
         why = remotes if isinstance(remotes, Missing) else None if remotes else NO_LINK
         if why:
             none = 0 if why is NO_LINK else why
@@ -277,8 +279,8 @@ class GpuTrack:
                 mean_rx_bytes_per_s=why,
                 peak_tx_bytes_per_s=why,
                 peak_rx_bytes_per_s=why,
-                recent_share=self._recent_share(),
-                recent_s=self._recent.seconds,
+                recent_share=recent_share,
+                recent_s=recent_s,
                 counter=why,
                 scope=why,
                 errors_total=why,
@@ -297,8 +299,8 @@ class GpuTrack:
             ceiling=ceiling(self.gpu.nvlink_generation),
             tx_bytes_per_s=tx,
             rx_bytes_per_s=rx,
-            recent_share=self._recent_share(),
-            recent_s=self._recent.seconds,
+            recent_share=recent_share,
+            recent_s=recent_s,
             counter=counters.counter if counters else NOT_READ,
             scope=counters.scope if counters else NOT_READ,
             errors_total=errors_total,

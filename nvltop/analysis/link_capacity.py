@@ -14,6 +14,7 @@ CEILINGS: Final = {
     "5.0": 40.1 / 53.125,
 }
 """Rate that NCCL reaches over NVML's speed per link, by generation (nccl src/graph/topo.h; both in GB/s)."""
+NO_LINK_UP: Final = Missing("no link is up")
 NO_TRAFFIC_SHARE: Final = 0.01
 """Share of its speed below which an NVLink or PCIe link counts as carrying no traffic."""
 PCIE_BUSY_SHARE: Final = 0.20
@@ -46,12 +47,14 @@ def mean_link_share(nvlink: NvLink) -> Maybe[float]:
 
 def busier_share(tx: Maybe[float], rx: Maybe[float], speed: Maybe[float]) -> Maybe[float]:
     """Return the busier direction's share of a speed, all in bytes/s."""
-    rates = [r for r in (tx, rx) if known(r)]
-    if not rates:
-        return tx
+    if isinstance(tx, Missing):
+        tx, rx = rx, tx
+    if isinstance(tx, Missing):
+        return rx
     if isinstance(speed, Missing):
         return speed
-    return max(rates) / speed if speed else Missing("no link is up")
+    most = tx if isinstance(rx, Missing) else max(tx, rx)
+    return most / speed if speed else NO_LINK_UP
 
 
 def pcie_speed(gpu: GpuFrame) -> float:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 from nvltop.analysis.activity.traffic_series import PeerTraffic
+from nvltop.analysis.link_capacity import NO_LINK_UP
 from nvltop.analysis.link_states import LinkStateSummary
 from nvltop.analysis.rates import IMPLAUSIBLE_RATE, MAX_PLAUSIBLE_SHARE
 from nvltop.model import NOT_READ, LinkCounters, Maybe, Missing, Scope, known, split_tx_rx, total
-
-NO_LINK_UP: Final = Missing("no link is up")
 
 
 def totals(

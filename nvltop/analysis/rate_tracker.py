@@ -77,6 +77,10 @@ class RateTracker:
     """Latest time at which the last closed span may have ended."""
     _undecided: bool = field(default=False, init=False)
     """Whether the span is open because the next reading decides which refresh its last change came from."""
+    _limits: Sequence[float] = field(default=(), init=False)
+    """The limits of the last reading; the same object until a link changes."""
+    _least_limit: float = field(default=0.0, init=False)
+    """The lowest of them."""
     _last: CounterSample | None = field(default=None, init=False)
     _moved_s: float = field(default=0.0, init=False)
     """Time of the last reading that had new values."""
@@ -99,6 +103,8 @@ class RateTracker:
         all counters, or one per counter. Where a rate is missing, the span holds the reason instead.
         """
         sample = CounterSample(time_s, tuple(values), tuple(stamps_us), limits, interval_s)
+        if limits is not self._limits:
+            self._limits, self._least_limit = limits, min(limits, default=0.0)
         last = self._last
         if last is None or len(last.values) != len(values) or time_s <= last.time_s:
             self._start(sample)
@@ -337,6 +343,6 @@ class RateTracker:
             seconds = elapsed_by_counter(base, sample)
         else:
             seconds = [end_s - start_s]
-        rates, implausible = rates_between(base, sample, seconds)
+        rates, implausible = rates_between(base, sample, seconds, self._least_limit)
         self._base, self._base_s, self._earliest_s = sample, end_s, max(start_s, min(earliest_s, end_s))
         return RateSpan(start_s, end_s, rates, implausible)

@@ -163,11 +163,12 @@ def join_spans(spans: list[RateSpan]) -> list[RateSpan]:
 
 
 def rates_between(
-    base: CounterSample, sample: CounterSample, times: Sequence[float]
+    base: CounterSample, sample: CounterSample, times: Sequence[float], least_limit: float
 ) -> tuple[tuple[Maybe[float], ...], Mapping[int, float]]:
     """Return the rate of each counter, and the implausible rates by position.
 
-    `times` are the seconds between the samples: for each counter, or one for all.
+    `times` are the seconds between the samples: for each counter, or one for all. `least_limit` is the lowest
+    of the limits of `sample`.
     """
     limits = sample.limits
     try:
@@ -176,7 +177,7 @@ def rates_between(
         changes = [-1]
     if not any(changes):
         return _no_traffic(len(changes)), NONE_IMPLAUSIBLE
-    most = min(limits) * MAX_PLAUSIBLE_SHARE * (min(times) + TIMING_SLACK_S)
+    most = least_limit * MAX_PLAUSIBLE_SHARE * (min(times) + TIMING_SLACK_S)
     if min(changes) >= 0 and max(changes) <= most:
         # The usual case: every counter was read and plausible, so whole columns are divided at once.
         each = times if len(times) > 1 else repeat(times[0])

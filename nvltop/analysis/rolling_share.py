@@ -30,13 +30,7 @@ class RollingShare:
             spans.append((end_s, end_s - start_s, (end_s - start_s) * share))
 
     @property
-    def seconds(self) -> float:
-        """Total length of the spans."""
+    def mean(self) -> tuple[float | None, float]:
+        """Mean share of the speed, or None if it is not known, and the total length of the spans."""
         seconds: float = sum(map(_LENGTH, self._spans))
-        return seconds
-
-    @property
-    def share(self) -> float | None:
-        """Mean share of the speed, or None if it is not known."""
-        seconds = self.seconds
-        return sum(map(_USED, self._spans)) / seconds if seconds else None
+        return (sum(map(_USED, self._spans)) / seconds if seconds else None), seconds

@@ -21,16 +21,16 @@ def test_the_mean_is_over_the_known_spans_of_the_last_seconds(each):
     known = [
         (end - start, share) for start, end, share in kept if share is not None and now - end <= WINDOW_S
     ]
-    assert recent.seconds == pytest.approx(sum(s for s, _ in known))
+    share, seconds = recent.mean
+    assert seconds == pytest.approx(sum(s for s, _ in known))
     if known:
         mean = sum(s * share for s, share in known) / sum(s for s, _ in known)
-        assert recent.share == pytest.approx(mean, abs=1e-9)
+        assert share == pytest.approx(mean, abs=1e-9)
     else:
-        assert recent.share is None
+        assert share is None
 
 
 def test_an_empty_span_is_ignored():
     recent = RollingShare()
     recent.add(5.0, 5.0, 0.5)
-    assert recent.share is None
-    assert recent.seconds == 0
+    assert recent.mean == (None, 0)
