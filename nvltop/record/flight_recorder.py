@@ -10,8 +10,8 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from itertools import chain
-from typing import TYPE_CHECKING, Final
+from itertools import chain, groupby
+from typing import TYPE_CHECKING, Final, cast
 
 from nvltop.frozen import frozen, mutable
 from nvltop.model import (
@@ -227,38 +227,39 @@ class FlightRecorder:
 
     def _catch_up(self) -> None:
         waiting, self._waiting = self._waiting, []
-        readings: list[Reading] = []
-        for item in waiting:
-            if isinstance(item, Reading):
-                readings.append(item)
-                is_over = False
-            else:
-                self._take(readings)
-                readings = []
+        for kind, items in groupby(waiting, type):
+            if kind is Reading:
+                self._take(cast(list[Reading], list(items)))
+                continue
+            for item in items:
                 self._open.add(item, self._thinning)
-                is_over = isinstance(item, Tick) and self._open.is_over(item.mono_s)
                 if isinstance(item, Inventory):
                     self._note_inventory(item)
-            # Without any tick, a slice ends when no more items fit.
-            if is_over or len(self._open) + len(readings) >= MAX_ITEMS:
-                self._take(readings)
-                readings = []
-                self._begin_slice()
-        self._take(readings)
+                is_over = isinstance(item, Tick) and self._open.is_over(item.mono_s)
+                self._begin_slice_if(is_over)
 
-    def _take(self, readings: Sequence[Reading]) -> None:
+    def _take(self, readings: list[Reading]) -> None:
         """Add readings to the open slice, and note the names that the redactor looks for in texts."""
-        self._open.extend(readings, self._thinning)
-        for data in [reading.data for reading in readings]:
-            if isinstance(data, Processes):
-                self._users.update(process.user for process in data.processes if known(process.user))
-            elif isinstance(data, NicPorts):
-                self._nics.update(port.device for port in data.ports)
+        while readings:
+            room = MAX_ITEMS - len(self._open)
+            self._open.extend(readings[:room], self._thinning)
+            for data in [r.data for r in readings[:room] if isinstance(r.data, (Processes, NicPorts))]:
+                if isinstance(data, Processes):
+                    self._users.update(process.user for process in data.processes if known(process.user))
+                elif isinstance(data, NicPorts):
+                    self._nics.update(port.device for port in data.ports)
+            readings = readings[room:]
+            self._begin_slice_if(False)
 
     def _note_inventory(self, inventory: Inventory) -> None:
         self._inventories.append(inventory)
         if len(self._inventories) > MAX_INVENTORIES:
             self._learn_inventories()
+
+    def _begin_slice_if(self, is_over: bool) -> None:
+        # Without any tick, a slice ends when no more items fit.
+        if is_over or len(self._open) >= MAX_ITEMS:
+            self._begin_slice()
 
     def _begin_slice(self) -> None:
         self._slices.append(self._open.packed())

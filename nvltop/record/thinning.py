@@ -20,11 +20,12 @@ MAX_GAP_S: Final = 0.01
 
 def are_adjacent(before: Reading, after: Reading) -> bool:
     """Return whether the compute activity of one span can be joined to that of the span before."""
+    if not 0 <= after.start_s - before.end_s < MAX_GAP_S or after.end_s <= after.start_s:
+        return False
     a, b = before.data, after.data
     assert isinstance(a, ComputeActivity)
     assert isinstance(b, ComputeActivity)
-    is_same = a.source == b.source and a.note == b.note
-    return is_same and 0 <= after.start_s - before.end_s < MAX_GAP_S and after.end_s > after.start_s
+    return a.source == b.source and a.note == b.note
 
 
 def join(spans: Sequence[Reading]) -> Reading:
