@@ -106,7 +106,7 @@ class ProcessTable:
         hidden: list[str] = []
         for pid, on in sorted(uses.items()):
             try:
-                seen.append(replace(self._describe(pid), uses=on))
+                seen.append(self._describe(pid, on))
             except Exception as error:  # unexpected content of /proc affects this process only
                 self._cached.pop(pid, None)
                 hidden.append(_why_hidden(pid, error))
@@ -114,7 +114,7 @@ class ProcessTable:
             tuple(seen), len(hidden), "; ".join(dict.fromkeys(hidden)), False if unread is None else unread
         )
 
-    def _describe(self, pid: int) -> Process:
+    def _describe(self, pid: int, uses: tuple[GpuUse, ...]) -> Process:
         if pid <= 0:
             raise ProcessLookupError
         now_s, stat = time.monotonic(), read_stat(pid, self._proc)
@@ -126,7 +126,9 @@ class ProcessTable:
             ticks = max(0, stat.cpu_ticks - cached.stat.cpu_ticks)
             cached.cpu_percent = 100.0 * ticks / TICKS_PER_S / (now_s - cached.at_s)
             cached.stat, cached.at_s = stat, now_s
-        return replace(cached.facts, cpu_percent=cached.cpu_percent, memory_bytes=stat.resident_bytes)
+        return replace(
+            cached.facts, uses=uses, cpu_percent=cached.cpu_percent, memory_bytes=stat.resident_bytes
+        )
 
     def _read_facts(self, pid: int, stat: Stat) -> Process:
         kind, group = cgroup_group(self._cgroup(pid))
