@@ -260,17 +260,6 @@ class RateHistory:
             sums = list(map(add, sums, means))
         return sums
 
-    def cell_means_each(
-        self, each: Sequence[Sequence[SeriesKey]], cell_s: float, newest: int, count: int
-    ) -> Sequence[Sequence[float]]:
-        """Return what `cell_means` returns for each sum; quick for series that are read together."""
-        columns = [self._columns.get(keys[0]) for keys in each if len(keys) == 1]
-        block = columns[0][0] if columns and columns[0] else None
-        places = [column[1] for column in columns if column and column[0] is block]
-        if not block or len(places) < len(each) or len(each) < 2:
-            return [self.cell_means(keys, cell_s, newest, count) for keys in each]
-        return block.recent.cell_means_each(places, self.origin_s or 0.0, cell_s, newest - count + 1, count)
-
     def read_until_s(self, keys: Sequence[SeriesKey]) -> float:
         """Return the end of the newest reading of all of some series: cells up to there are final."""
         if len(keys) == 1:

@@ -11,7 +11,7 @@ import math
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from operator import itemgetter, mul
+from operator import mul
 from typing import Final, NamedTuple, TypeAlias
 
 RECENT_S: Final = 300.0
@@ -45,7 +45,7 @@ the seconds that each row shares with the cell, and their sum."""
 class RecentReadings:
     """The readings of series that are read together: a row of values for each span of time."""
 
-    __slots__ = ("_ends_s", "_means", "_shares", "_shares_of", "_starts_s", "_values", "_width", "max_rows")
+    __slots__ = ("_ends_s", "_shares", "_shares_of", "_starts_s", "_values", "_width", "max_rows")
 
     def __init__(self, width: int, max_rows: int) -> None:
         self._width = width
@@ -56,8 +56,6 @@ class RecentReadings:
         self._shares_of: tuple[object, ...] = ()
         self._shares: _Shares = []
         """Result of `_compute_shares` for the arguments `_shares_of`."""
-        self._means: dict[tuple[int, float], list[float]] = {}
-        """Means in the same cells, by column and `min_read_share`."""
 
     @property
     def rows(self) -> int:
@@ -109,16 +107,9 @@ class RecentReadings:
         Cell n starts at `origin_s` + n x `cell_s`. A reading counts in each cell for the time that it shares
         with it. A cell is unknown if less than `min_read_share` of it was read.
         """
-        cells = self._shares_by_cell(origin_s, cell_s, first, count)
-        key = column, min_read_share
-        if (means := self._means.get(key)) is None:
-            means = self._means[key] = self._compute_means(column, cells, min_read_share * cell_s)
-        return means
-
-    def _compute_means(self, column: int, cells: _Shares, needed_s: float) -> list[float]:
-        values, width = self._values, self._width
+        values, width, needed_s = self._values, self._width, min_read_share * cell_s
         means: list[float] = []
-        for place, shares, read_s in cells:
+        for place, shares, read_s in self._shares_by_cell(origin_s, cell_s, first, count):
             place += column
             total = 0.0
             for seconds in shares:
@@ -130,32 +121,11 @@ class RecentReadings:
             means.append(total / read_s if read_s and read_s >= needed_s else math.nan)
         return means
 
-    def cell_means_each(
-        self, columns: Sequence[int], origin_s: float, cell_s: float, first: int, count: int
-    ) -> Sequence[Sequence[float]]:
-        """Return what `cell_means` returns for each of several columns, two or more, row by row."""
-        pick = itemgetter(*columns)
-        values, width, needed_s = self._values, self._width, MIN_READ_SHARE * cell_s
-        cells = []
-        for place, shares, read_s in self._shares_by_cell(origin_s, cell_s, first, count):
-            totals = [0.0] * len(columns)
-            for seconds in shares:
-                row = pick(values[place : place + width])
-                totals = [total + rate * seconds for total, rate in zip(totals, row, strict=True)]
-                place += width
-            whole = sum(totals)
-            if whole != whole or not read_s or read_s < needed_s:
-                # A rate is unknown.
-                return [self.cell_means(column, origin_s, cell_s, first, count) for column in columns]
-            cells.append([total / read_s for total in totals])
-        return list(zip(*cells, strict=True)) or [()] * len(columns)
-
     def _shares_by_cell(self, origin_s: float, cell_s: float, first: int, count: int) -> _Shares:
         """Return the rows that share time with each cell, and the time that was read of it."""
         # All series of a screen ask for the same cells, one after the other.
         key = origin_s, cell_s, first, count, self._ends_s[-1] if self._ends_s else None
         if key != self._shares_of:
-            self._means.clear()
             self._shares_of, self._shares = key, self._compute_shares(origin_s, cell_s, first, count)
         return self._shares
 

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from nvltop.analysis.rate_history import RateHistory
 from nvltop.analysis.recent_readings import MIN_READ_SHARE, RECENT_S, TRIM_ROWS, RecentReadings
 
-values = st.just(math.nan) | st.floats(0, 2**40, width=32)
-rows = st.lists(st.tuples(st.floats(0, 2), st.floats(0.01, 3), values), max_size=30)
+rows = st.lists(
+    st.tuples(st.floats(0, 2), st.floats(0.01, 3), st.just(math.nan) | st.floats(0, 2**40, width=32)),
+    max_size=30,
+)
 
 
 @settings(deadline=None)
@@ -37,19 +39,6 @@ def test_a_cell_is_the_mean_of_the_time_that_was_read(gaps_and_rows, cell_s, fir
     # The same cells, whichever window they are drawn in.
     one_by_one = [store.cell_means(1, 1000.0, cell_s, first + i, 1)[0] for i in range(count)]
     assert repr(one_by_one) == repr(means)
-
-
-@given(
-    st.lists(st.tuples(st.floats(0.01, 3), st.lists(values, min_size=3, max_size=3)), max_size=12),
-    st.floats(0.05, 3), st.integers(-3, 9), st.integers(0, 9),
-)  # fmt: skip
-def test_columns_together_have_the_means_that_each_has(rows, cell_s, first, count):
-    store, now = RecentReadings(3, 10_000), 1000.0
-    for length, row in rows:
-        store.add(now, now := now + length, row)
-    together = store.cell_means_each([2, 0], 1000.0, cell_s, first, count)
-    each = [store.cell_means(column, 1000.0, cell_s, first, count) for column in (2, 0)]
-    assert repr([list(means) for means in together]) == repr(each)
 
 
 @pytest.mark.parametrize(("interval", "kept"), [(0.25, 1200), (1.0, 300), (0.1, 2000)])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -59,7 +57,7 @@ def test_words_are_cut_to_columns(text, room, glyphs, left):
 
 def put(row, start, end) -> str:
     output = DirectOutput(StyleTable())
-    output._texts = defaultdict(list)
+    output._texts = {}
     output._sequences = {"": ("", "")}
     output.write_cells(0, 0, row, cells_between(row, start, end), 5)
     return "".join(text for texts in output._texts.values() for text in texts)

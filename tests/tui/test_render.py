@@ -322,7 +322,7 @@ def test_sparklines_of_widths_that_the_screen_no_longer_has_are_not_kept(view):
     resized = view("hgx-h100-4")
     for width in range(110, 200):
         gpus.table(resized, width, 10, 0)
-    assert 0 < len(resized.cache.sparklines._groups) <= 2
+    assert 0 < len(resized.cache.sparklines._lines) <= 2 * len(resized.gpus)
 
 
 def test_a_text_that_is_cut_shows_it():

@@ -110,12 +110,6 @@ def test_only_what_differs():
     assert changes(old, old) == []
 
 
-def test_changes_that_touch_are_sent_as_one():
-    """A sparkline is two runs: what stays until it moves, and what fills in."""
-    old, new = (((c * 4, ("tx",) * 4), (c * 2, ("tx", "rx"))) for c in "ab")
-    assert changes(old, new) == [(0, "bbbbb", "tx"), (5, "b", "rx")]
-
-
 def test_what_lies_far_apart_in_a_sparkline_is_sent_apart():
     for gap, sent in ((6, [(0, "b", "tx"), (7, "b", "tx")]), (5, [(0, "b▁▁▁▁▁b", "tx")])):
         old, new = (with_sparkline((), [(c, "tx"), *[("▁", "tx")] * gap, (c, "tx")], 0) for c in "ab")

@@ -17,8 +17,9 @@ from nvltop.tui.render import themes
 from nvltop.tui.render.glyphs import ASCII, UNICODE
 from nvltop.tui.render.row import section
 from nvltop.tui.render.spark_style import ASCII_LEVELS, BLOCKS, BRAILLE
-from nvltop.tui.render.sparklines import MAX_GROUPS, MOVES_PER_LINE, Sparklines, SparkShape, _Pen
+from nvltop.tui.render.sparklines import MOVES_PER_LINE, Sparklines, SparkShape, _cells
 from nvltop.tui.render.view_state import EMPTY_FRAME, SPARK_ROLES, ViewState
+from nvltop.tui.tabs.main import gpus
 
 FULL = 100.0
 STYLES = (BRAILLE, BLOCKS, ASCII_LEVELS)
@@ -56,9 +57,7 @@ def dots(character: str) -> tuple[int, int]:
 
 def drawn(values, style=BRAILLE, rows=1, down=False, full=FULL) -> tuple[list[str], str]:
     """Return the lines from the axis outwards, and the class of each cell."""
-    shape = SparkShape(len(values), 0.25, full, style, rows, down)
-    pen = _Pen(shape, "012")
-    lines, roles = pen.cells(values, pen.levels(values))
+    lines, roles = _cells(values, SparkShape(len(values), 0.25, full, style, rows, down), "012")
     return list(lines), "".join(roles)
 
 
@@ -228,14 +227,14 @@ def test_together_they_are_what_each_is():
     history, kept, each = RateHistory(), Sparklines(), Sparklines()
     shape, higher = SparkShape(8, 0.25, FULL, BRAILLE), SparkShape(8, 0.25, FULL / 2, BRAILLE)
     keys = [((uuid, None, way),) for uuid in ("GPU-0", "GPU-1", "none") for way in ("tx", "rx")]
+    series = list(zip(keys, (shape, shape, shape, higher, shape, shape), strict=True))
     for i in range(1, 60):
         now_s, rate = 100 + i / 4, 10.0 * (i % 7) if i < 30 else 50.0
         add(history, now_s, now_s - 0.25, now_s, rate)
         if i % 3:
             add(history, now_s, now_s - 0.6, now_s - 0.1, rate, "GPU-1")
-        for its in (shape, higher) if i % 5 == 0 else (shape,):
-            together = kept.draw_each(history, keys, its, ROLES)
-            assert together == [each.draw(history, key, its, ROLES) for key in keys]
+        together = kept.draw_each(history, series, ROLES)
+        assert together == [each.draw(history, its, shape, ROLES) for its, shape in series]
 
 
 def test_sums_of_series_are_drawn_and_unknown_if_one_is():
@@ -246,26 +245,11 @@ def test_sums_of_series_are_drawn_and_unknown_if_one_is():
     assert not text(Sparklines().draw(history, (KEY, ("GPU-1", None, "tx")), shape, ROLES)[0]).strip()
 
 
-def test_only_some_groups_are_kept_and_their_order_does_not_matter():
-    history, kept = history_of((100.0, 100.25, 50.0)), Sparklines()
-    shape, rx = SparkShape(8, 0.25, FULL, BRAILLE), ("GPU-0", None, "rx")
-    first = kept.draw_each(history, [(KEY,), (rx,)], shape, ROLES)
-    assert kept.draw_each(history, [(rx,), (KEY,)], shape, ROLES) == first[::-1]
-    assert len(kept._groups) == 1
-    for i in range(2 * MAX_GROUPS):
-        kept.draw(history, (("none", i, "tx"),), shape, ROLES)
-    assert len(kept._groups) == MAX_GROUPS
-
-
-def test_between_two_moves_most_of_a_row_is_the_same_object():
-    """Nothing of it is compared or sent."""
-    history, kept, shape = RateHistory(), Sparklines(), SparkShape(24, 0.25, FULL, BRAILLE)
-    rows = []
-    for i in range(1, 100):
-        add(history, 100 + i / 4, 100 + (i - 1) / 4, 100 + i / 4, 10.0 * (i % 7))
-        rows += kept.draw(history, (KEY,), shape, ROLES)
-    same = sum(before[0] is after[0] for before, after in pairwise(rows))
-    assert same >= 98 * (1 - 2 / (2 * shape.step()))
+def test_sparklines_of_widths_that_the_screen_no_longer_has_are_not_kept(view):
+    resized = view("hgx-h100-4")
+    for width in range(110, 200):
+        gpus.table(resized, width, 10, 0)
+    assert 0 < len(resized.cache.sparklines._lines) <= 2 * len(resized.gpus)
 
 
 def test_a_report_distinguishes_gap_zero_little_and_full():

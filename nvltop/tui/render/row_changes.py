@@ -138,14 +138,9 @@ def _add_cells(pieces: list[Piece], at: int, cells: Run, start: int, end: int) -
     column = at + start
     if end == start + 1:
         # As in most sparklines.
-        parts = [(text[start], roles[start])]
-    else:
-        parts = runs_of_one_role(text[start:end], roles[start:end])
-    if pieces and pieces[-1][2] == parts[0][1] and pieces[-1][0] + len(pieces[-1][1]) == column:
-        # A sparkline is two runs; when it moves, most cells of both change.
-        column, before, _ = pieces.pop()
-        parts[0] = before + parts[0][0], parts[0][1]
-    for part, role in parts:
+        pieces.append((column, text[start], roles[start]))
+        return
+    for part, role in runs_of_one_role(text[start:end], roles[start:end]):
         pieces.append((column, part, role))
         column += len(part)
 

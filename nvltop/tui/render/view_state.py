@@ -153,13 +153,10 @@ class ViewState:
 
         `fulls` are the rates at full height in bytes/s: the ceilings. `role` is `tx` or `rx`.
         """
-        drawn: dict[SeriesKey, Row] = {}
-        for full in set(fulls):
-            shape = self.spark_shape(cells, full, every_s)
-            alike = tuple([(key,) for key, its in zip(keys, fulls, strict=True) if its == full])
-            lines = self.cache.sparklines.draw_each(self.history, alike, shape, SPARK_ROLES[role])
-            drawn |= {key: line for (key,), (line,) in zip(alike, lines, strict=True)}
-        return [drawn[key] for key in keys]
+        shapes = {full: self.spark_shape(cells, full, every_s) for full in set(fulls)}
+        each = [((key,), shapes[full]) for key, full in zip(keys, fulls, strict=True)]
+        drawn = self.cache.sparklines.draw_each(self.history, each, SPARK_ROLES[role])
+        return [line for (line,) in drawn]
 
     def spark_pairs(
         self,

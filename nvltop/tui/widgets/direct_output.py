@@ -9,7 +9,6 @@ size. Textual keeps no copy of the screen but renders the widgets, so both ways 
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -27,14 +26,14 @@ class DirectOutput:
     def __init__(self, styles: StyleTable) -> None:
         self.styles = styles
         self._sequences: dict[str, tuple[str, str]] = {}
-        self._texts: defaultdict[tuple[str, str], list[str]] | None = None
+        self._texts: dict[tuple[str, str], list[str]] | None = None
         """Positioned texts of the frame by the escape sequences of their style; None while Textual draws."""
 
     @contextmanager
     def frame(self, console: Console, write: Callable[[str], None]) -> Iterator[None]:
         """Collect the cells that are written meanwhile, and pass them to `write` together at the end."""
         self._sequences = self.styles.sequences(console)
-        self._texts = defaultdict(list)
+        self._texts = {}
         try:
             yield
         finally:
@@ -59,9 +58,9 @@ class DirectOutput:
         whole = "".join([text for _, text, _ in pieces])
         if to_text(whole) is not whole:
             pieces = list(_without_halves(row, pieces))
-        texts, sequences, line, first = self._texts, self._sequences, f"\x1b[{y + 1};", x + 1
         for column, text, role in pieces:
-            texts[sequences[role]].append(f"{line}{first + column}H{text}")
+            place = f"\x1b[{y + 1};{x + column + 1}H{text}"
+            self._texts.setdefault(self._sequences[role], []).append(place)
 
 
 def _without_halves(row: Row, pieces: Iterable[Piece]) -> Iterator[Piece]:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Final
 
 from rich.segment import Segment
 from textual.errors import NoWidget
 from textual.geometry import Region
-from textual.screen import Screen
 from textual.strip import Strip
 
 from nvltop.tui.render.cells import to_text
-from nvltop.tui.render.row import Row, merge_runs, section, text_of
+from nvltop.tui.render.row import Row, section, text_of
 from nvltop.tui.render.row_changes import Piece, changes
 from nvltop.tui.widgets.direct_output import DirectOutput
 from nvltop.tui.widgets.plain_widget import PlainWidget
@@ -55,14 +53,9 @@ class RowsWidget(PlainWidget):
         else:
             self.refresh(*(Region(0, y, pieces[-1][0] + len(pieces[-1][1]), 1) for y, pieces in dirty))
 
-    @cached_property
-    def _its_screen(self) -> Screen[object]:
-        """The screen, which stays the same; Textual's `screen` searches for it each time."""
-        return self.screen
-
     def _put(self, dirty: Sequence[tuple[int, Sequence[Piece]]]) -> None:
         try:
-            place = self._its_screen.find_widget(self)
+            place = self.screen.find_widget(self)
         except NoWidget:
             return
         # On a low screen a part of the widget may lie outside its tab, where another widget is.
@@ -105,8 +98,7 @@ class RowsWidget(PlainWidget):
             if y >= len(self._rows):
                 return Strip.blank(self.size.width)
             styles = self._output.styles.styles
-            # A segment for each run would send the style of a sparkline twice.
-            runs = merge_runs(section(self._rows[y], 0, self.size.width))
+            runs = section(self._rows[y], 0, self.size.width)
             segments = [Segment(to_text(text), styles[role]) for text, role in runs]
             strip = Strip(segments, sum(len(text) for text, _ in runs))
             self._strips[y] = strip
