@@ -5,7 +5,8 @@ Pure. README.md of this folder explains the thresholds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from operator import attrgetter
 from typing import Final
@@ -51,6 +52,8 @@ MIN_TRAFFIC_RATIO: Final = 1.1
 """Mean traffic over the median of the others above which a GPU is used differently."""
 ONE_SIDED_RATIO: Final = 2.0
 """Ratio of TX and RX above which the traffic goes in one direction."""
+
+Comparison = Callable[[float, float], bool]
 
 USAGE_VALUES: Final = attrgetter(*(f.name for f in fields(LinkUsage)))
 """Returns the fields of a `LinkUsage` as a tuple."""
@@ -108,52 +111,77 @@ def decide_state(
     The state `before` stays while the numbers are within `STATE_SLACK` of it, unless it is `unclear`.
     """
     exposed = overlap.exposed if known(overlap) and overlap.confidence != "possible" else None
-    state = _state(usage, bounds, exposed)
+    [state] = possible_states(usage, bounds, exposed)
     if before not in (state, "", "unclear"):
-        near_by = [_state(usage, bounds, exposed, by) for by in (-STATE_SLACK, STATE_SLACK)]
-        state = before if before in near_by else state
+        state = before if before in possible_states(usage, bounds, exposed, STATE_SLACK) else state
     why = BURSTS_TOO_SHORT if has_figure else NO_PUBLISHED_FIGURE
     return state, why if state == "unclear" else ""
 
 
-def _state(usage: LinkUsage, bounds: LimitBounds, exposed: float | None, more: float = 0.0) -> str:
-    """Return the state of a job with traffic if its shares are higher by `more`."""
-    near, most = usage.near + more, usage.most + more
-    sure = (
-        usage.at + more >= HALF_THE_TIME * usage.near
-        or usage.level + more >= bounds.at
-        or (exposed is not None and exposed + more >= MOSTLY_EXPOSED and at_nvls_rate(usage, bounds, more))
+def possible_states(
+    usage: LinkUsage, bounds: LimitBounds, exposed: float | None, slack: float = 0.0
+) -> Iterator[str]:
+    """Yield the states of a job with traffic if each share may be wrong by `slack`; without slack, one."""
+    reaches, misses = _comparisons(slack)
+    # Exposed traffic at the rate of an NVLS all-reduce is at the limit of NVLS.
+    nvls_distance = abs(usage.level - bounds.nvls) if bounds.nvls and exposed is not None else math.inf
+    maybe_sure = (
+        reaches(usage.at, HALF_THE_TIME * usage.near)
+        or reaches(usage.level, bounds.at)
+        or (reaches(exposed or 0.0, MOSTLY_EXPOSED) and nvls_distance - slack <= NVLS_TOLERANCE)
     )
-    if near >= MOSTLY_AT_LIMIT and sure:
-        return "limits"
-    if near >= MIN_SHARE:
+    maybe_unsure = (
+        misses(usage.at, HALF_THE_TIME * usage.near)
+        and misses(usage.level, bounds.at)
+        and (misses(exposed or 0.0, MOSTLY_EXPOSED) or nvls_distance + slack > NVLS_TOLERANCE)
+    )
+    if reaches(usage.near, MOSTLY_AT_LIMIT) and maybe_sure:
+        yield "limits"
+    if reaches(usage.near, MIN_SHARE) and (misses(usage.near, MOSTLY_AT_LIMIT) or maybe_unsure):
         if exposed is None:
-            return "may-limit"
-        if exposed + more < MAX_HIDDEN or usage.most * exposed + more < MIN_SHARE:
-            return "hidden"
-        cost = usage.near * exposed + more
-        if cost < MIN_SHARE or not sure:
-            return "may-limit"
-        return "limits" if cost >= HALF_THE_TIME else "limits-part"
-    if most < MAX_BELOW_SHARE:
-        surely_busy = usage.busy - usage.unresolved + more
-        heavy = usage.level >= MIN_SHARE and (
-            surely_busy >= HEAVY_TRAFFIC or usage.mean + more >= MAX_BELOW_SHARE
-        )
-        return "below" if heavy else "light"
-    if exposed is not None and exposed + more < MAX_HIDDEN:
-        return "hidden"
-    return "unclear"
+            yield "may-limit"
+        else:
+            yield from _states_at_limit(usage, exposed, slack, maybe_sure, maybe_unsure)
+    if misses(usage.near, MIN_SHARE):
+        if misses(usage.most, MAX_BELOW_SHARE):
+            busy, has_level = usage.busy - usage.unresolved, usage.level >= MIN_SHARE
+            if has_level and (reaches(busy, HEAVY_TRAFFIC) or reaches(usage.mean, MAX_BELOW_SHARE)):
+                yield "below"
+            if not has_level or (misses(busy, HEAVY_TRAFFIC) and misses(usage.mean, MAX_BELOW_SHARE)):
+                yield "light"
+        if reaches(usage.most, MAX_BELOW_SHARE):
+            if exposed is not None and misses(exposed, MAX_HIDDEN):
+                yield "hidden"
+            if exposed is None or reaches(exposed, MAX_HIDDEN):
+                yield "unclear"
+
+
+def _states_at_limit(
+    usage: LinkUsage, exposed: float, slack: float, maybe_sure: bool, maybe_unsure: bool
+) -> Iterator[str]:
+    """Yield the states of a job whose links are at their limit for a part of the time that matters."""
+    reaches, misses = _comparisons(slack)
+    longest_cost, cost = usage.most * exposed, usage.near * exposed
+    if misses(exposed, MAX_HIDDEN) or misses(longest_cost, MIN_SHARE):
+        yield "hidden"
+    if reaches(exposed, MAX_HIDDEN) and reaches(longest_cost, MIN_SHARE):
+        if misses(cost, MIN_SHARE) or maybe_unsure:
+            yield "may-limit"
+        if reaches(cost, MIN_SHARE) and maybe_sure:
+            if reaches(cost, HALF_THE_TIME):
+                yield "limits"
+            if misses(cost, HALF_THE_TIME):
+                yield "limits-part"
+
+
+def _comparisons(slack: float) -> tuple[Comparison, Comparison]:
+    """Return whether a share may reach a limit, and whether it may miss it, if it is wrong by `slack`."""
+    return (lambda share, limit: share + slack >= limit), (lambda share, limit: share - slack < limit)
 
 
 def busy_share(usage: LinkUsage) -> Maybe[float]:
     """Return the share of the time with traffic, unless too much of it is in bursts of unknown length."""
     return Missing(BURSTS_TOO_SHORT) if usage.unresolved > MIN_SHARE else usage.busy
-
-
-def at_nvls_rate(usage: LinkUsage, bounds: LimitBounds, more: float = 0.0) -> bool:
-    """Return whether the rate is what an NVLS all-reduce reaches, within `NVLS_TOLERANCE` and `more`."""
-    return bool(bounds.nvls) and abs(usage.level - bounds.nvls) <= NVLS_TOLERANCE + more
 
 
 def fill_judgement(

@@ -6,12 +6,17 @@ from dataclasses import replace
 from itertools import groupby, pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nvltop.analysis.activity.bottleneck import BottleneckEvaluator
 from nvltop.analysis.activity.clearest_usage import MAX_KEPT_S, ClearestUsage
-from nvltop.analysis.activity.decision import STATE_SLACK, combine_usage, decide_state
+from nvltop.analysis.activity.decision import (
+    STATE_SLACK,
+    combine_usage,
+    decide_state,
+    possible_states,
+)
 from nvltop.analysis.activity.link_usage import LinkUsage, measure_usage
 from nvltop.analysis.activity.traffic_series import TrafficSpan
 from nvltop.analysis.activity.usage_trace import LimitBounds, UsageTrace
@@ -133,6 +138,7 @@ def test_a_measurement_of_long_bursts_or_of_a_short_window_is_not_kept(change):
     assert kept.update({"a": now}, 1.0) == {"a": now}
 
 
+@example(near=0.09375, wider=0.0, exposed=0.75, level=1.0, errors=[0.015625, 0.0])
 @given(
     near=st.floats(0.0, 1.0), wider=st.floats(0.0, 0.4), exposed=st.floats(0.0, 1.0),
     level=st.floats(0.3, 1.0),
@@ -146,6 +152,19 @@ def test_a_state_is_kept_within_the_error_of_the_shares(near, wider, exposed, le
         seen.append(state)
     changes = [state for state, _ in groupby(seen)]
     assert len(changes) == 1 or changes[:-1] == ["unclear"], seen
+
+
+@given(
+    near=st.floats(0.0, 1.0), at=st.floats(0.0, 1.0), wider=st.floats(0.0, 0.4),
+    exposed=st.none() | st.floats(0.0, 1.0), level=st.floats(0.0, 1.0), busy=st.floats(0.0, 1.0),
+    bounds=st.sampled_from([BOUNDS, LimitBounds(0.85, 0.9, 0.0)]), slack=st.floats(0.0, 0.2),
+)  # fmt: skip
+def test_a_job_has_one_state_and_slack_only_adds_others(near, at, wider, exposed, level, busy, bounds, slack):
+    usage = replace(
+        USAGE, near=near, at=at * near, most=near + wider, level=level, busy=busy, mean=busy * level
+    )
+    [state] = possible_states(usage, bounds, exposed)
+    assert state in possible_states(usage, bounds, exposed, slack)
 
 
 def test_traffic_is_hidden_only_if_the_upper_bound_says_so():
