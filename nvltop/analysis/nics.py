@@ -33,7 +33,7 @@ from nvltop.model import (
 PortKey = tuple[str, int]
 """Device and port number."""
 
-NIC_INTERVAL_S: Final = 1.0
+NIC_INTERVAL_S: Final = 2.0
 """Interval in seconds at which ports are read."""
 MAX_GAP_S: Final = max_gap_s(NIC_INTERVAL_S)
 """Longest time between two readings over which a rate is computed, seconds."""
@@ -47,7 +47,7 @@ PORT_GONE: Final = "gone"
 NOT_THERE: Final = Missing("no longer there")
 NO_ERRORS: Final[Mapping[str, ErrorCount]] = {}
 MAX_SPANS: Final = 16
-"""Number of recent spans in a frame, one a second: several end between two frames at a long interval."""
+"""Number of recent spans in a frame: several end between two frames at a long interval."""
 
 
 @mutable

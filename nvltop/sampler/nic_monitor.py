@@ -1,4 +1,4 @@
-"""Poll the ports of the NICs once a second, and detect NICs that were added or removed."""
+"""Poll the ports of the NICs, and detect NICs that were added or removed."""
 
 from __future__ import annotations
 

@@ -28,8 +28,8 @@ HOST_S: Final = 2.0
 """Interval of the host's CPU and memory, seconds: the kernel formats `/proc/stat` for all CPUs."""
 FIRST_HOST_S: Final = 1.0
 """Delay of the first reading of the host's CPU and memory, seconds."""
-NICS_S: Final = 1.0
-"""Interval of the NIC ports, seconds."""
+NICS_S: Final = 2.0
+"""Interval of the NIC ports, seconds: each port is several files, and rates are means of 2 s anyway."""
 FIRST_NICS_S: Final = 0.5
 """Delay of the second reading of the NIC ports, seconds, so that a report after 1 s has rates."""
 PROCESSES_S: Final = 2.0
