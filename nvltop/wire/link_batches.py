@@ -24,16 +24,23 @@ Shape = tuple[Counter, Scope, int, int]
 
 
 def packed(data: LinkCounters) -> tuple[Shape, tuple[bytes, bytes]] | None:
-    """Return the shape and the numbers of counters; None if one is missing or needs more than 64 bits."""
-    links = len(data.tx_bytes)
-    if not links or links != len(data.rx_bytes):
+    """Return the shape and the numbers of counters; None if one is missing or needs more than 64 bits.
+
+    Also None for a shape that the receiver would reject, with all other readings of the burst.
+    """
+    links, stamps = len(data.tx_bytes), len(data.stamp_us)
+    if links != len(data.rx_bytes) or not _is_shape(data.scope, links, stamps):
         return None
     numbers: tuple[Any, ...] = data.tx_bytes + data.rx_bytes
     try:
         packed = array("Q", numbers).tobytes(), array("q", data.stamp_us).tobytes()
     except (OverflowError, TypeError):
         return None
-    return (data.counter, data.scope, links, len(data.stamp_us)), packed
+    return (data.counter, data.scope, links, stamps), packed
+
+
+def _is_shape(scope: Scope, links: int, stamps: int) -> bool:
+    return 0 < links <= (MAX_LIST if scope is Scope.LINK else 1) and stamps in (0, 1, 2 * links)
 
 
 def encode_links(shape: Shape, batch: Sequence[tuple[bytes, bytes]]) -> list[Any]:
@@ -48,7 +55,7 @@ def decode_links(
 ) -> Iterable[LinkCounters]:
     """Return the counters of each reading; raise `ValueError` or `TypeError` if they do not fit."""
     kind, covers = Counter(counter), Scope(scope)
-    if not 0 < links <= (MAX_LIST if covers is Scope.LINK else 1) or stamps not in (0, 1, 2 * links):
+    if not _is_shape(covers, links, stamps):
         raise CodecError("a wrong number of links")
     ways = iter_unpack(f"{links}Q", bytes.fromhex(counters))
     times: Iterable[tuple[int, ...]] = repeat(())

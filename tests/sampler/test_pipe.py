@@ -131,6 +131,21 @@ def test_garbage_costs_only_itself():
     assert receiver.rejected == 1
 
 
+@pytest.mark.parametrize(
+    "counters",
+    [
+        LinkCounters(Counter.RAW, Scope.LINK, (1, 2), (3, 4), (5, 6, 7)),
+        LinkCounters(Counter.RAW, Scope.GPU, (1, 2), (3, 4)),
+        LinkCounters(Counter.RAW, Scope.LINK, (1,) * 1025, (2,) * 1025),
+    ],
+)
+def test_counters_of_a_wrong_shape_cost_only_themselves(counters):
+    packer, receiver = Packer(), Receiver()
+    for _ in range(2):
+        assert receiver.feed(packer.pack([HOST, reading(counters), NICS, LINKS])) == [HOST, NICS, LINKS]
+    assert receiver.rejected == 2
+
+
 @pytest.mark.parametrize("garbage", [b"\xff\n", b"[[1,\n", b"7\n", b"\n", b'{"r": 1}\n'])
 def test_an_invalid_line_costs_only_itself(garbage):
     receiver = Receiver()
