@@ -4,7 +4,7 @@
 
 The readings of a burst are columns, so that both ends do little for each of them:
 
-- `gpus`: the number of each reading's GPU. 0 is the host; `names` are the UUIDs that get the next numbers.
+- `gpus`: the number of each reading's GPU. 0 is the host; `names` are new UUIDs with their numbers.
 - `kinds`: the number of the batch whose next values are those of the reading; or ~N if they are equal to
   those of the last reading of group N and this GPU. Link states, errors and processes rarely change.
 - `times`: start, end and Unix time of each in whole microseconds, which recordings store exactly and
@@ -52,6 +52,8 @@ _INVALID: Final = (
     AttributeError, LookupError, RecursionError, StopIteration, TypeError, ValueError, struct.error,
 )  # fmt: skip
 """What a line raises that is not a burst."""
+_HOST: Final[dict[int, str | None]] = {0: None}
+_LOST: Final = CodecError("values that were in a burst that is not valid")
 
 _Batches = dict[Any, tuple[int, list[Any]]]
 """Number and values of each batch, by what its values have in common."""
@@ -71,8 +73,9 @@ class Packer:
         readings = [item for item in items if type(item) is Reading]
         others = [(at, _encoded(item)) for at, item in enumerate(items) if type(item) is not Reading]
         gpus = [reading.gpu for reading in readings]
-        names = [name for name in dict.fromkeys(gpus) if name not in self._gpus]
-        self._gpus.update(zip(names, count(len(self._gpus))))
+        new = [name for name in dict.fromkeys(gpus) if name not in self._gpus]
+        names = list(zip(new, count(len(self._gpus))))
+        self._gpus.update(names)
         numbers = [self._gpus[gpu] for gpu in gpus]
         batches: _Batches = {}
         kinds = [self._kind(number, r.data, batches) for number, r in zip(numbers, readings, strict=True)]
@@ -127,8 +130,8 @@ class Receiver:
         self._rest = b""
         self._newest: dict[tuple[int, int], Data | CodecError] = {}
         """Values of the last reading, or why they are invalid, by GPU and group."""
-        self._gpus: list[str | None] = [None]
-        """Names of the GPUs without control characters."""
+        self._gpus = dict(_HOST)
+        """Names of the GPUs without control characters, by number."""
         self.rejected = 0
         """Number of invalid items: the driver returned values that not even the readers reject."""
         self.rejection = ""
@@ -142,6 +145,8 @@ class Receiver:
             try:
                 came = self._items(json.loads(burst, parse_constant=_refuse))
             except _INVALID:
+                # Later bursts refer to values that were in it; earlier ones in their place would look new.
+                self._newest.clear()
                 came = [CodecError("not a burst of items")]
             items += [item for item in came if not isinstance(item, CodecError)]
             for error in [item for item in came if isinstance(item, CodecError)]:
@@ -152,7 +157,7 @@ class Receiver:
     def _items(self, burst: Any) -> list[Item | CodecError]:
         """Return the items of a burst, and an error in the place of each that is not valid."""
         names, gpus, kinds, times, problems, batches, others = burst
-        self._gpus += map(text, names)
+        self._gpus |= {number: text(name) for name, number in names} | _HOST
         values = self._values(gpus, kinds, batches)
         owners = [self._gpus[gpu] for gpu in gpus]
         why = repeat(None) if problems is None else [p if p is None else text(p) for p in problems]
@@ -171,7 +176,7 @@ class Receiver:
         values = []
         for gpu, kind in zip(gpus, kinds, strict=True):
             if kind < 0:
-                value = self._newest[gpu, ~kind]
+                value = self._newest.get((gpu, ~kind), _LOST)
             else:
                 value = self._newest[gpu, groups[kind]] = next(rest[kind])
             values.append(value)

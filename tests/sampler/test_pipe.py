@@ -153,6 +153,23 @@ def test_an_invalid_line_costs_only_itself(garbage):
     assert receiver.rejected == 1
 
 
+def test_values_of_a_lost_burst_are_not_replaced_by_older_ones():
+    packer, receiver = Packer(), Receiver()
+    cold, hot = reading(Gauges(power_w=70.0)), reading(Gauges(power_w=700.0))
+    assert receiver.feed(packer.pack([cold, HOST])) == [cold, HOST]
+    packer.pack([hot])
+    assert receiver.feed(b"lost\n" + packer.pack([hot, LINKS])) == [LINKS]
+    assert receiver.feed(packer.pack([cold, HOST])) == [cold]
+    assert receiver.rejection == "values that were in a burst that is not valid"
+
+
+def test_a_gpu_whose_name_is_lost_does_not_pass_for_another():
+    packer, receiver = Packer(), Receiver()
+    packer.pack([reading(Gauges(), "GPU-1")])
+    both = [reading(Gauges(power_w=1.0), "GPU-1"), reading(Gauges(power_w=2.0), "GPU-2")]
+    assert receiver.feed(b"lost\n" + packer.pack(both[1:]) + packer.pack(both[:1])) == both[1:]
+
+
 def test_times_are_in_whole_microseconds():
     (item,) = Receiver().feed(Packer().pack([reading(Host(), None, 1.0000004)]))
     assert (item.start_s, item.end_s) == (1.0, 1.5)
@@ -273,7 +290,7 @@ def test_a_burst_is_plain_values():
     names, gpus, kinds, _, problems, batches, others = json.loads(
         Packer().pack([LINKS, HOST, ITEMS[2], HOST])
     )
-    assert (names, gpus, problems) == (["GPU-1"], [1, 0, 0], None)
+    assert (names, gpus, problems) == ([["GPU-1", 1]], [1, 0, 0], None)
     assert batches[kinds[1]] == ["host", [[12.5], [1], [2]]]
     assert kinds[2] < 0
     assert others == [[2, ["e", 2_000_000, 1_790_000_000_000_000, "GPU-1", "xid", 74, *encode(ITEMS[2])[6:]]]]
