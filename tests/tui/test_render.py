@@ -318,13 +318,6 @@ def test_pairs_behind_switches_are_estimated_only_when_asked(view):
         assert all(len(text) <= width for text in texts(matrix.rows(estimating, width, 10)))
 
 
-def test_sparklines_of_widths_that_the_screen_no_longer_has_are_not_kept(view):
-    resized = view("hgx-h100-4")
-    for width in range(110, 200):
-        gpus.table(resized, width, 10, 0)
-    assert 0 < len(resized.cache.sparklines._lines) <= 2 * len(resized.gpus)
-
-
 def test_a_text_that_is_cut_shows_it():
     assert shorten("TX 1.715 TB/s", 13, UNICODE) == "TX 1.715 TB/s"
     assert shorten("TX 1.715 TB/s", 7, UNICODE) == "TX 1.7…"
