@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from nvltop.analysis.rate_history import RateHistory, SeriesKey
@@ -170,11 +171,12 @@ class ViewState:
 
         `owners` and `prefix` are the rest of the `SeriesKey`.
         """
+        shape = self.spark_shape(cells, 0.0, every_s)
         tx, rx = (
-            self.sparklines([(*owner, prefix + way) for owner in owners], cells, fulls, way, every_s)
-            for way in ("tx", "rx")
+            self.cache.sparklines.draw_each(self.history, each, SPARK_ROLES[way])
+            for way, each in _spark_series(tuple(owners), prefix, shape, tuple(fulls)).items()
         )
-        return [(*line, BLANK, *other) for line, other in zip(tx, rx, strict=True)]
+        return [(*line, BLANK, *other) for (line,), (other,) in zip(tx, rx, strict=True)]
 
     def mirrored(
         self,
@@ -272,6 +274,21 @@ class ViewState:
     def selected(self) -> GpuFrame | None:
         """The selected GPU; None if no GPU is listed."""
         return self.gpus[self.gpu] if self.gpu < len(self.gpus) else None
+
+
+@lru_cache(maxsize=8)  # they are the same from frame to frame
+def _spark_series(
+    owners: tuple[tuple[str, int | None], ...],
+    prefix: str,
+    shape: SparkShape,
+    fulls: tuple[Maybe[float], ...],
+) -> dict[str, list[tuple[SparkKeys, SparkShape]]]:
+    """Return the series of TX and of RX of each owner, with their shape at its full height."""
+    shapes = {full: shape._replace(full=full) for full in set(fulls)}
+    return {
+        way: [(((*owner, prefix + way),), shapes[full]) for owner, full in zip(owners, fulls, strict=True)]
+        for way in ("tx", "rx")
+    }
 
 
 def _finding_marks(findings: Sequence[Finding]) -> dict[tuple[str, int | None], TextRun]:
