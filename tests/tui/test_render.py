@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvltop.model import MAX_HEADLINE, ErrorCount, Finding, Missing, Severity, Verdict
+from nvltop.model import MAX_HEADLINE, ErrorCount, Finding, LinkState, Missing, Severity, Verdict
 from nvltop.nvml.simulated.nodes import BUILDERS
 from nvltop.tui.keys import FunctionKey
 from nvltop.tui.render import bars, header
@@ -128,6 +128,29 @@ def test_a_link_that_is_down_has_no_traffic_and_no_zero(view):
     v.gpu = 3
     row = next(r for r in texts(links.rows(v, 80, 20, 0)) if " down " in r)
     assert row.split()[:4] == ["7!", "down", "-", "-"]
+
+
+def test_the_cells_of_links_are_drawn_again_when_what_they_show_changes(view):
+    v = view("hgx-a100-4")
+    g, kept = v.frame.gpus[0], links.rows(v, 140, 20, 0)
+    first, *others = g.links
+    worst = Finding("link-down", Severity.CRITICAL, g.gpu.uuid, 0, "A sentence", headline="Link 0 is down")
+    changed = (
+        replace(first, state=LinkState.SLEEP),
+        replace(first, remote=others[-1].remote),
+        replace(first, errors={kind: ErrorCount(9, 9, 9.0, 1.0) for kind in first.errors}),
+        replace(first, mean_tx_bytes_per_s=1e9),
+    )
+    frames = [
+        replace(v.frame, gpus=(replace(g, links=(link, *others)), *v.frame.gpus[1:])) for link in changed
+    ]
+    for frame in (*frames, replace(v.frame, findings=(worst,)), v.frame):
+        v.frame, v.gpus = frame, frame.gpus
+        afresh = ViewState(frame=frame, history=v.history, gpus=frame.gpus, now_s=v.now_s)
+        drawn = links.rows(v, 140, 20, 0)
+        assert drawn == links.rows(afresh, 140, 20, 0)
+        assert drawn != kept
+        kept = drawn
 
 
 def test_errors_that_moved_are_shown_in_the_header_and_marked(view):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
@@ -194,10 +194,15 @@ class ViewState:
             lines += self.cache.sparklines.draw(self.history, keys, shape, SPARK_ROLES[role])
         return lines
 
+    @property
+    def finding_marks(self) -> Mapping[tuple[str, int | None], TextRun]:
+        """The marks of the GPUs and links that are subjects of findings."""
+        findings = self.frame.findings
+        return self.cache.marks.get((findings,), lambda: _finding_marks(findings))
+
     def finding_mark(self, uuid: str, link: int | None = None) -> TextRun:
         """Return the mark of a GPU or link that is the subject of a finding, otherwise an empty one."""
-        findings = self.frame.findings
-        return self.cache.marks.get((findings,), lambda: _finding_marks(findings)).get((uuid, link), ("", ""))
+        return self.finding_marks.get((uuid, link), ("", ""))
 
     def remote_end(self, link: Link) -> str:
         """Return the name of the remote end of a link."""

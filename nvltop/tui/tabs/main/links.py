@@ -50,8 +50,9 @@ def rows(view: ViewState, width: int, height: int, top: int) -> list[Row]:
     shown = g.links[top : top + max(0, height - 2)]
     out = [_title_row(shape, width, top, len(shown), len(g.links))]
     sparklines: Sequence[Row] = _sparklines(g, shown, view, shape.spark) if shape.spark else [()] * len(shown)
-    for i, (link, sparkline) in enumerate(zip(shown, sparklines, strict=True), top):
-        cells: Sequence[Run] = _cells(shape, g, link, view)
+    steady = _steady_cells(shape, g, shown, view)
+    for i, (link, (before, after), sparkline) in enumerate(zip(shown, steady, sparklines, strict=True), top):
+        cells: Sequence[Run] = [*before, *_rate_cells(shape, g, link, view), *after]
         if view.links_focused and i == view.link:
             # Sparklines keep their colours, because an inverted bar looks upside down.
             cells = [("".join([text for text, _ in cells]), "selected")]
@@ -77,17 +78,25 @@ def _error_kinds(links: Sequence[Link]) -> tuple[tuple[str, bool], ...]:
     return tuple(counted.items())
 
 
-def _cells(shape: LinkTableLayout, g: GpuFrame, link: Link, view: ViewState) -> list[Run]:
-    """Return the cells of a link without its sparklines; only the rates change often."""
-    uuid = g.gpu.uuid
-    inventory, mark = view.frame.inventory, view.finding_mark(uuid, link.index)
-    of = shape, link.state, link.errors, link.remote, inventory, view.glyphs, mark
-    before, after = view.cache.parts.get(
-        ("link", uuid, link.index),
-        of,
-        lambda: (_make_cells(shape.first, g, link, view), _make_cells(shape.last, g, link, view)),
+def _steady_cells(
+    shape: LinkTableLayout, g: GpuFrame, shown: Sequence[Link], view: ViewState
+) -> Sequence[tuple[list[Run], list[Run]]]:
+    """Return the cells of each link before and behind its rates, which rarely change."""
+    # One comparison for all links costs less than one for each.
+    of = (
+        (shape, g.gpu.uuid, errors_by_link(g.links), view.frame.inventory, view.finding_marks, view.glyphs),
+        [(link.index, link.state, link.remote) for link in shown],
     )
-    return [*before, *_make_cells(shape.rates, g, link, view), *after]
+    return view.cache.parts.get(
+        "link cells",
+        of,
+        lambda: [(_make_cells(shape.first, g, k, view), _make_cells(shape.last, g, k, view)) for k in shown],
+    )
+
+
+def _rate_cells(shape: LinkTableLayout, g: GpuFrame, link: Link, view: ViewState) -> list[Run]:
+    rates = link.mean_tx_bytes_per_s, link.mean_rx_bytes_per_s
+    return cell_runs(shape.rates, [_rate(rate, g, link, view) for rate in rates])
 
 
 def _make_cells(columns: Sequence[Column], g: GpuFrame, link: Link, view: ViewState) -> list[Run]:
@@ -175,14 +184,6 @@ def _state(key: str, g: GpuFrame, link: Link, view: ViewState) -> TextRun:
     return STATE_NAMES.get(link.state, link.state.value), role
 
 
-def _tx(key: str, g: GpuFrame, link: Link, view: ViewState) -> TextRun:
-    return _rate(link.mean_tx_bytes_per_s, g, link, view)
-
-
-def _rx(key: str, g: GpuFrame, link: Link, view: ViewState) -> TextRun:
-    return _rate(link.mean_rx_bytes_per_s, g, link, view)
-
-
 def _rate(value: Maybe[float], g: GpuFrame, link: Link, view: ViewState) -> TextRun:
     # A link that is down carries no traffic, so its rate is not unknown.
     text = "-" if link.state is LinkState.DOWN else view.unit.number(value)
@@ -203,9 +204,9 @@ def _count(kind: str, g: GpuFrame, link: Link, view: ViewState) -> TextRun:
 
 LinkCell: TypeAlias = Callable[[str, GpuFrame, Link, ViewState], TextRun]
 LINK_CELLS: Final[dict[str, LinkCell]] = {
-    "index": _index, "state": _state, "tx": _tx, "rx": _rx, "remote": _remote,
+    "index": _index, "state": _state, "remote": _remote,
 }  # fmt: skip
-"""Function that renders the cell of each column; all other columns are error kinds."""
+"""Function that renders the cell of each column but the rates; all other columns are error kinds."""
 RATE_COLUMNS: Final = ("tx", "rx")
 """Columns that change with every reading; they are adjacent."""
 
