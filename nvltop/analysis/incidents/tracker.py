@@ -35,6 +35,10 @@ MAX_EVENTS: Final = 2000
 """Events that are kept; the oldest go first."""
 SAME_S: Final = 5.0
 """Seconds within which NVML's event and a log line with the same Xid of the same GPU are one event."""
+LOADED_AFTER_S: Final = 5.0
+"""Time after the start at which the modules that faults need are loaded, even if there is none, seconds.
+
+A package may be upgraded while a screen is open for days; the first fault must not end it."""
 BOOT_NAME: Final = "earlier boot"
 NOT_NEW: Final = frozenset({"previous-error", "simulated"})
 """Attributes of operational events that report no new fault."""
@@ -45,7 +49,7 @@ class IncidentTracker:
 
     def __init__(self) -> None:
         self._reader: LogReader | None = None
-        """None until the first line: decoding logs takes modules with many regular expressions."""
+        """None at first: decoding logs takes modules with many regular expressions."""
         self._logged: deque[LogEvent] = deque(maxlen=MAX_EVENTS)
         self._reported: deque[LogEvent] = deque(maxlen=MAX_EVENTS)
         """From NVML, and from what GPUs show."""
@@ -73,10 +77,9 @@ class IncidentTracker:
         if line.source == LOG_ACCESS:
             self.access = line.text
             return
-        from nvltop.kernel_log.reader import LogReader
         from nvltop.kernel_log.records import Record
 
-        reader = self._reader = self._reader or LogReader(float("inf"))
+        reader = self._reader or self._load()
         boot = None if line.boot_s is None else f"{BOOT_NAME} {line.boot_s:.0f}"
         record = Record(line.text, line.source, line.logged_s, line.uptime_s, boot, line.level)
         for event in (*reader.take(record), *reader.close()):
@@ -85,6 +88,14 @@ class IncidentTracker:
         for _, fact in reader.facts:
             self.fabric = self.fabric.after(fact.kind, fact.number, fact.version, line.logged_s)
         reader.facts.clear()
+
+    def _load(self) -> LogReader:
+        """Load all modules that a fault needs, and return the reader of log lines."""
+        import nvltop.analysis.incidents.group  # noqa: F401
+        from nvltop.kernel_log.reader import LogReader
+
+        self._reader = LogReader(float("inf"))
+        return self._reader
 
     def take_event(self, event: Event, instead_of: Event | None = None) -> None:
         """Take an event that NVML reported, which may complete an earlier one."""
@@ -117,6 +128,8 @@ class IncidentTracker:
 
     def observe(self, gpus: Sequence[GpuFrame], wall_s: float) -> None:
         """Take what the GPUs show now: links down, GPUs lost, recovery actions, error counters, fabric."""
+        if self._reader is None and wall_s - self.started_s > LOADED_AFTER_S:
+            self._load()
         for g in gpus:
             bus_id = self._bus_ids.get(g.gpu.uuid)
             if self._evidence.observe(g, bus_id, wall_s):
