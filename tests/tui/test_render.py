@@ -132,25 +132,32 @@ def test_a_link_that_is_down_has_no_traffic_and_no_zero(view):
 
 def test_the_cells_of_links_are_drawn_again_when_what_they_show_changes(view):
     v = view("hgx-a100-4")
-    g, kept = v.frame.gpus[0], links.rows(v, 140, 20, 0)
-    first, *others = g.links
+    g, *other_gpus = v.frame.gpus
+    link, *others = g.links
     worst = Finding("link-down", Severity.CRITICAL, g.gpu.uuid, 0, "A sentence", headline="Link 0 is down")
+
+    def with_errors(total):
+        return replace(link, errors={kind: ErrorCount(total, 0, 0.0, None) for kind in link.errors})
+
+    def frame_with(link):
+        return replace(v.frame, gpus=(replace(g, links=(link, *others)), *other_gpus))
+
+    link = with_errors(8)
+    before = frame_with(link)
     changed = (
-        replace(first, state=LinkState.SLEEP),
-        replace(first, remote=others[-1].remote),
-        replace(first, errors={kind: ErrorCount(9, 9, 9.0, 1.0) for kind in first.errors}),
-        replace(first, mean_tx_bytes_per_s=1e9),
+        frame_with(replace(link, state=LinkState.SLEEP)),
+        frame_with(replace(link, remote=others[-1].remote)),
+        frame_with(with_errors(9)),
+        frame_with(replace(link, mean_tx_bytes_per_s=1e9)),
+        replace(before, findings=(worst,)),
     )
-    frames = [
-        replace(v.frame, gpus=(replace(g, links=(link, *others)), *v.frame.gpus[1:])) for link in changed
-    ]
-    for frame in (*frames, replace(v.frame, findings=(worst,)), v.frame):
-        v.frame, v.gpus = frame, frame.gpus
-        afresh = ViewState(frame=frame, history=v.history, gpus=frame.gpus, now_s=v.now_s)
-        drawn = links.rows(v, 140, 20, 0)
-        assert drawn == links.rows(afresh, 140, 20, 0)
-        assert drawn != kept
-        kept = drawn
+    for after in changed:
+        shown = []
+        for v.frame in (before, after):
+            v.gpus = v.frame.gpus
+            shown.append(links.rows(v, 140, 20, 0))
+        afresh = ViewState(frame=after, history=v.history, gpus=after.gpus, now_s=v.now_s)
+        assert shown[0] != shown[1] == links.rows(afresh, 140, 20, 0)
 
 
 def test_errors_that_moved_are_shown_in_the_header_and_marked(view):
