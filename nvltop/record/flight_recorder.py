@@ -35,16 +35,16 @@ if TYPE_CHECKING:
 MAX_BYTES: Final = 12 << 18
 """Size limit of the packed items, bytes: over half an hour of a DGX H100 at work, which takes 2 to 3 MB."""
 FULL_SHARE: Final = 0.45
-"""Share of the limit for what only the newest slices hold: 1.9 kB a second of a DGX H100 at work."""
+"""Share of the limit for what only the newest slices hold: 2.0 kB a second of a DGX H100 at work."""
 BATCH: Final = 128
 """Number of items that are taken together: one by one, between other work, each would cost more."""
-SLICE_S: Final = 30.0
+SLICE_S: Final = 15.0
 """Length of a slice, seconds. Longer ones are packed to fewer bytes, but take more memory until they are."""
-FULL_SLICES: Final = 11
+FULL_SLICES: Final = 21
 """Number of slices with all items. The newest is incomplete, so they hold at least the last 300 s.
 
 Means are taken over 300 s, and the step period is found in the traffic of 256 s."""
-MAX_SLICES: Final = 61
+MAX_SLICES: Final = 121
 """Number of slices: at least half an hour, which takes some seconds to encode."""
 SEGMENT_S: Final = 45.0
 """Length of a segment of the recording, seconds."""
