@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
-from nvltop.gc_tuning import freeze_startup_objects
+from nvltop.gc_tuning import collect, freeze_startup_objects
 from nvltop.host.kernel_log import KernelLogReader
 from nvltop.host.machine import booted_s, driver_loaded_s, in_container, in_wsl
 from nvltop.host.nics import NicTable
@@ -300,6 +300,7 @@ class Sampler:
                 self._inventory_due.clear()
             if self._stop.is_set():
                 return
+            collect()
             answer = self._session.reread_inventory()
             if isinstance(answer, Missing):
                 if answer in RELOAD_REASONS:
