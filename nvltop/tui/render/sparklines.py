@@ -56,6 +56,10 @@ class SparkShape(NamedTuple):
         """Return the time that the cells cover together."""
         return 2 * self.half_s * self.cells
 
+    def with_full(self, full: Maybe[float]) -> SparkShape:
+        """Return this shape with another rate at full height, bytes/s."""
+        return self._replace(full=full)
+
 
 def spark_title(name: str, cells: int, cell_s: float) -> str:
     """Return the title of a sparkline in its width: `TX, 24 s`, or only the name if that does not fit."""

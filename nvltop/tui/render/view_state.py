@@ -289,7 +289,7 @@ def _spark_series(
     fulls: tuple[Maybe[float], ...],
 ) -> dict[str, list[tuple[SparkKeys, SparkShape]]]:
     """Return the series of TX and of RX of each owner, with their shape at its full height."""
-    shapes = {full: shape._replace(full=full) for full in set(fulls)}
+    shapes = {full: shape.with_full(full) for full in set(fulls)}
     return {
         way: [(((*owner, prefix + way),), shapes[full]) for owner, full in zip(owners, fulls, strict=True)]
         for way in ("tx", "rx")
