@@ -160,6 +160,7 @@ def measure_reading(
 ) -> tuple[Measured, list[tuple[float, bytes]]]:
     """Return what the stages of the reading process take, and what it sends when."""
     counts, watch = Counts(), Stopwatch()
+    freeze_startup_objects()  # as `Sampler.run` does
     try:
         with stages_timed(watch, READING), library_timed(watch):
             sent = read(node, scenario, clock, counts, interval_s, watch)
