@@ -1,7 +1,7 @@
 """Values of one group, from several readings, as columns for the pipe: work is done for a field, not a value.
 
 A column is a JSON list with the field's value in each reading, encoded as `codec` describes, or with a single
-value that all of them have. If the field holds objects of one class, as many as it likes (`NicPorts.ports`),
+value that all of them have. If the field holds any number of objects of one class (`NicPorts.ports`),
 the column is `{"of": [[their number in each reading], [columns of the objects]]}`.
 """
 
@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar, get_args, get_origin
 
 from nvltop.model import Data, LinkCounters, LinkStates
 from nvltop.wire.codec import CURRENT_SCHEMA, FIELDS, JSON_TYPES, NUMBER_TYPES, plain
-from nvltop.wire.decoding import DATA, LONGER, MAX_LIST, CodecError, Decoder, hints_of, is_even
+from nvltop.wire.decoding import DATA, LONGER, MAX_LIST, CodecError, Decoder, has_equal_lists, hints_of
 
 T = TypeVar("T")
 
@@ -58,7 +58,7 @@ def decode_columns(group: str, columns: Any, count: int) -> list[Data | CodecErr
         raise CodecError("not a group of values")
     try:
         found: list[Any] = list(_objects(cls, columns, count))
-        if cls not in _BY_LINK or all(map(is_even, found)):
+        if cls not in _BY_LINK or all(map(has_equal_lists, found)):
             return found
     except CodecError:
         pass  # at least one is invalid

@@ -106,7 +106,7 @@ class Schema:
         if cls is None:
             raise CodecError("not a group of values")
         data: Data = self._dataclass(cls)(values)
-        if not is_even(data):
+        if not has_equal_lists(data):
             raise CodecError("lists of different lengths")
         return data
 
@@ -346,7 +346,7 @@ def _fits(decode_one: Decoder, value: Any) -> bool:
     return True
 
 
-def is_even(data: Any) -> bool:
+def has_equal_lists(data: Any) -> bool:
     """Return whether lists by link index have the same length, which is 1 for a GPU's total."""
     if isinstance(data, LinkCounters):
         n = len(data.tx_bytes)

@@ -41,7 +41,7 @@ class ClearestUsage:
     outdated: bool = False
     """Whether the newest measurement of a GPU is less clear than the one that `update` returned."""
     resolved: bool = False
-    """Whether the bursts of all GPUs are so long that every measurement shows them."""
+    """Whether the bursts of all GPUs last `RESOLVED_READINGS` or more, so that any measurement shows them."""
     _clearest: dict[str, LinkUsage] = field(default_factory=dict)
     """The clearest measurement by GPU: others are compared with it, so that the clearness does not drift."""
     _shown: dict[str, LinkUsage] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""What is remembered of one job between two evaluations, and when it is measured again."""
+"""The state of one job between two evaluations, which decides when the job is measured again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nvltop.model import Judgement, Maybe, Missing, Overlap, known
 MAX_AGE_SHARE: Final = 0.1
 """Age of a measurement after which a job is measured again, as a share of the window."""
 STEADY_AGE_SHARE: Final = 0.2
-"""The same for a job whose last two measurements were alike."""
+"""Age of a measurement after which a steady job is measured again, as a share of the window."""
 ALIKE: Final = 0.01
 """Difference of shares up to which two measurements are alike."""
 MIN_CHANGED_S: Final = 2.0
@@ -54,7 +54,7 @@ class JobState:
     last: Judgement | None = None
     """Judgement as of the last traffic."""
     steady: bool = False
-    """Whether the last two measurements were alike, and not by chance because bursts are short."""
+    """Whether the last two measurements were alike, with bursts long enough that this is not by chance."""
 
     def due(self, end_s: float, period_s: float | None) -> bool:
         """Return whether the job should be measured again, with the traffic up to `end_s`."""
@@ -73,7 +73,7 @@ class JobState:
 
 
 def alike(a: Judgement, b: Judgement) -> bool:
-    """Return whether two judgements of a job say the same, so that the next one hardly says anything else."""
+    """Return whether two judgements of a job have the same state, and shares within `ALIKE` of each other."""
     return a.state == b.state and all(
         x == y or (known(x) and known(y) and abs(x - y) <= ALIKE)
         for x, y in zip(_shares(a), _shares(b), strict=True)
