@@ -157,12 +157,15 @@ class TabbedScreen(Screen[None]):
         self._header.show(self.header_rows(width))
         row, self._tab_clicks = self.tab_row(width, self.tab_names(), self._tab_index())
         self._tabs.show([row])
-        if not self.visible_tab.outer_size:
-            # So that the first picture of a tab is whole.
-            self.visible_tab.expected_size = self._tab_size()
-        self.visible_tab.draw()
+        self._draw_tab(self.visible_tab)
         row, self._key_clicks = self.key_row(width)
         self._keys.show([row])
+
+    def _draw_tab(self, tab: Tab) -> None:
+        if not tab.outer_size:
+            # So that the first picture of a tab is whole.
+            tab.expected_size = self._tab_size()
+        tab.draw()
 
     def _tab_size(self) -> Size:
         """Return the size that the other parts of the screen leave for a tab, at least one line."""
@@ -178,10 +181,14 @@ class TabbedScreen(Screen[None]):
         """Show a tab or page."""
         for other in self.query(Tab):
             other.display = other is tab
-        tab.focus()
+        # At once, unlike `tab.focus`, so that the keys that were typed after the tab's own go to this tab.
+        self.set_focus(tab, scroll_visible=False)
         if tab.size:
             # It was shown before, so its size is usually right already.
             self.draw()
+        elif self.size:
+            # Keys may move its selection before its first layout.
+            self._draw_tab(tab)
         # Textual sets the sizes of the widgets before the next refresh.
         self.call_after_refresh(self.draw_frame)
 

@@ -143,7 +143,9 @@ class Tab(PlainWidget, can_focus=True):
 
     def action_page(self, way: int) -> None:
         """Move the selection by the visible part of the list."""
-        self.action_move(way * max(1, self.page_lines() - 1))
+        # Before the first layout only the size of the tab is known, not that of its list.
+        lines = self.page_lines() if self.outer_size else self.size.height - 1
+        self.action_move(way * max(1, lines - 1))
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
         """Move down in the list under the mouse."""
