@@ -105,6 +105,8 @@ class CounterReader:
     """Whether DATA is known to count correctly."""
     _probe: CounterSample | None = field(default=None, init=False)
     """The last sample that contains the other counters as well."""
+    _held: list[Reading] = field(default_factory=list, init=False)
+    """Readings of DATA since then that do not prove that DATA is correct, the oldest first."""
     power_w: Maybe[float] = field(default=NOT_READ, init=False)
     """Power at the last reading, watts, if it was requested."""
     _with_power: bool = field(default=False, init=False)
@@ -114,10 +116,11 @@ class CounterReader:
     def read(self, any_link_active: Callable[[], bool], *, with_power: bool = False) -> list[Reading]:
         """Read the counters.
 
-        Returns two readings if the second shows that the first one used the wrong source. `any_link_active`
-        returns whether any link is active: reading the counter of an inactive link fails like reading a
-        counter that does not exist, and the sum over no links is 0. With `with_power` the same call reads the
-        present power as well.
+        Returns several readings, or none, while it is not known whether the source is the right one: counters
+        that are stuck look like those of idle links, so a reading of them is returned only when it is known
+        which they are. `any_link_active` returns whether any link is active: reading the counter of an
+        inactive link fails like reading a counter that does not exist, and the sum over no links is 0. With
+        `with_power` the same call reads the present power as well.
         """
         self._with_power, self.power_w = with_power, NOT_READ
         if isinstance(self.device.links, Missing):
@@ -159,31 +162,49 @@ class CounterReader:
         return [self._missing(failure)]
 
     def _read_and_probe(self) -> list[Reading]:
-        """Read DATA, and from time to time the counters that show whether DATA is stuck or not per link."""
+        """Read DATA, and from time to time the counters that show whether DATA is stuck or not per link.
+
+        Until one or the other is known, the readings of DATA are held back.
+        """
         before = self._probe
-        if before and time.monotonic() - before.start_s < PROBE_INTERVAL_S:
-            sample = self._sample((DATA,))
-            return [self._missing(sample) if isinstance(sample, Missing) else self._reading(sample, DATA)]
-        sample = self._sample((DATA, RAW, TOTAL))
+        probes = before is None or time.monotonic() - before.start_s >= PROBE_INTERVAL_S
+        sample = self._sample((DATA, RAW, TOTAL) if probes else (DATA,))
         if isinstance(sample, Missing):
+            self._held.clear()
             return [self._missing(sample)]
-        self._probe = sample
-        better = self._better(before, sample) if before else None
-        if before and better:
+        held = self._held
+        if before is None:
+            self._probe = sample
+            return [self._reading(sample, DATA)]
+        if self._counts_each_link(before, sample):
+            self._trusted, self._held = True, []
+            return [*held, self._reading(sample, DATA)]
+        if not probes:
+            held.append(self._reading(sample, DATA))
+            return []
+        self._probe, self._held = sample, []
+        better = self._better(before, sample)
+        if better:
             self.source = better
             # With the previous reading of the right counter, a rate is available at once.
             return [self._reading(before, better), self._reading(sample, better)]
         return [self._reading(sample, DATA)]
 
+    def _counts_each_link(self, before: CounterSample, now: CounterSample) -> bool:
+        """Return whether DATA has increased and is not the GPU's sum on every link."""
+        if not _increase(before.values[DATA], now.values[DATA]):
+            return False
+        sums = now.values[TOTAL].values if TOTAL in now.values else [None, None]
+        for counts, gpu_sum in zip(split_tx_rx(now.values[DATA].values), sums, strict=True):
+            read = [v for v in counts if known(v)]
+            if len(read) == 1 or len(set(read)) > 1 or (read and gpu_sum not in (None, read[0])):
+                return True
+        return False
+
     def _better(self, before: CounterSample, now: CounterSample) -> CounterSource | None:
-        """Return the source to read instead of DATA, or None; note if DATA is correct."""
-        increase = _increase(before.values[DATA], now.values[DATA])
-        if increase:
-            links = [v for v in now.values[DATA].values[: self._links] if known(v)]
-            if len(links) > 1 and set(links) == {now.values[TOTAL].values[0]}:
-                return TOTAL
-            self._trusted = True
-            return None
+        """Return the source to read instead of DATA, or None if DATA may be correct."""
+        if _increase(before.values[DATA], now.values[DATA]):
+            return TOTAL
         raw = _increase(before.values[RAW], now.values[RAW]) * KIB / max(now.start_s - before.start_s, 1e-3)
         return RAW if raw > FROZEN_MIN_RAW_BYTES_PER_S else None
 
@@ -272,5 +293,7 @@ def _any_read(sample: Maybe[CounterSample]) -> bool:
 
 def _increase(before: FieldValues, now: FieldValues) -> int:
     """Return the total increase of the counters that were read both times."""
+    if now.values == before.values:
+        return 0
     both = zip(before.values, now.values, strict=True)
     return sum(max(0, b - a) for a, b in both if known(a) and known(b))
