@@ -136,6 +136,7 @@ class GpuTrack:
         self._read_s[reading.group] = reading.end_s
         before = self._counters
         if before and (before.counter is not data.counter or before.scope is not data.scope):
+            self._settle()  # the newest span is of the old counters
             period, self._rate_tracker = self._rate_tracker.period, RateTracker()
             if period:
                 self._rate_tracker.learn(period)

@@ -40,9 +40,9 @@ class Node:
         states = LinkStates((first, *[LinkState.UP] * (LINKS - 1)), (SPEED,) * LINKS)
         self.track.update(Reading("GPU-1", self.now_s, self.now_s, 0.0, states))
 
-    def count(self, *tx):
+    def count(self, *tx, scope=Scope.LINK):
         self.now_s += 1.0
-        data = LinkCounters(Counter.DATA, Scope.LINK, tx, (0,) * LINKS)
+        data = LinkCounters(Counter.DATA, scope, tx, (0,) * len(tx))
         self.track.count(Reading("GPU-1", self.now_s, self.now_s, 0.0, data), data, 1.0)
 
     def frame(self):
@@ -60,6 +60,19 @@ def test_a_link_that_goes_down_leaves_no_gap_in_the_traffic():
     assert [span.tx_bytes_per_s for span in g.spans[1:]] == [23.0, 20.0]
     assert [moved.tx_bytes_per_s for moved in node.track.moved[1:]] == [23.0, 20.0]
     assert g.nvlink.recent_s == 2.0
+
+
+def test_rates_of_links_are_not_those_of_the_gpu_when_other_counters_are_read():
+    node = Node()
+    node.count(0, 0, 0)
+    node.count(5, 7, 11)
+    node.count(40, scope=Scope.GPU)
+    node.count(48, scope=Scope.GPU)
+    node.count(10, 20, 30)
+    node.count(11, 22, 33)
+    shown = [(span.tx_bytes_per_s, span.rx_bytes_per_s) for span in node.frame().spans]
+    unread = (Missing("needs a second reading"),) * 2
+    assert shown == [unread, (23.0, 0.0), unread, (8.0, 0.0), unread, (6.0, 0.0)]
 
 
 @given(st.lists(st.tuples(st.integers(0, 10**9), st.booleans()), min_size=1, max_size=MAX_SPANS))
