@@ -19,7 +19,7 @@ from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult
 from nvltop.analysis.link_states import errors_by_link as counters
 from nvltop.analysis.uptime import DAY_S
 from nvltop.formatting import age, count, duration, small_number
-from nvltop.model import ErrorCount, GpuFrame, Link, Severity, first_missing, known
+from nvltop.model import ErrorCount, GpuFrame, Link, Severity, first_missing, known, or_none
 from nvltop.model.error_kinds import error_kind
 
 LEGACY_KINDS: Final = ("replay", "recovery")
@@ -277,19 +277,20 @@ def _full(rule_input: RuleInput, g: GpuFrame, link: Link, kind: str, total: int)
 
 
 def _outlier(rule_input: RuleInput, g: GpuFrame, found: Outlier) -> Claim:
-    _, link, kind, total, rest = found
+    link, kind, rest = found.link, found.kind, found.rest
+    error = counters(g.links)[link][kind]
+    total = or_none(error.total) or found.total
     since = rule_input.up_since
     period = (
         f" in the {age(rule_input.tick.wall_s - since[0])} since {since[1]}" if since else " in its lifetime"
     )
-    watched = watched_note(counters(g.links)[link][kind])
     return Claim(
         rule="link-outlier",
         gpu=g.gpu.uuid,
         link=link,
         headline=f"{gpu_name(g)} link {link}: {count(total, 0)} {error_kind(kind).plural}",
-        summary=f"{gpu_name(g)} link {link} stands out: {total} {error_kind(kind).plural}{period}{watched},"
-        f" the other links {f'at most {rest}' if rest else '0'}",
+        summary=f"{gpu_name(g)} link {link} stands out: {total} {error_kind(kind).plural}{period}"
+        f"{watched_note(error)}, the other links {f'at most {rest}' if rest else '0'}",
         escalations=(Escalation(Severity.NOTICE, readings=1),),
         read_s=rule_input.read_s(g, "errors"),
         evidence=rule_input.evidence(g, "errors", counter=kind, total=total, most_of_others=rest),
@@ -299,25 +300,28 @@ def _outlier(rule_input: RuleInput, g: GpuFrame, found: Outlier) -> Claim:
 
 
 def _fast(rule_input: RuleInput, g: GpuFrame, found: FastLink) -> Claim:
-    name = f"{gpu_name(g)} link {found.link}"
+    name, kind = f"{gpu_name(g)} link {found.link}", error_kind(found.kind)
+    error = counters(g.links)[found.link][found.kind]
+    total = or_none(error.total) or found.total
+    per_day = total / found.over_s * DAY_S
     others = f"{small_number(found.others_per_day)} a day" if found.others_per_day else "0"
     return Claim(
         rule="link-error-rate",
         gpu=g.gpu.uuid,
         link=found.link,
-        headline=f"{name}: {small_number(found.per_day)} {error_kind(found.kind).headline}/day",
-        summary=f"{name} stands out: {found.total} {error_kind(found.kind).plural} in"
-        f" {duration(found.over_s)}{watched_note(counters(g.links)[found.link][found.kind])},"
-        f" {small_number(found.per_day)} a day, the other links {others} on average",
+        # As in the columns LIFETIME and IN of the tab Errors.
+        headline=f"{name}: {count(total, 0)} {kind.headline} in {age(found.over_s)}",
+        summary=f"{name} stands out: {total} {kind.plural} in {duration(found.over_s)}{watched_note(error)},"
+        f" {small_number(per_day)} a day, the other links {others} on average",
         escalations=(Escalation(Severity.NOTICE, readings=1),),
         read_s=rule_input.read_s(g, "errors"),
         evidence=rule_input.evidence(
             g,
             "errors",
             counter=found.kind,
-            total=found.total,
+            total=total,
             days=round(found.over_s / DAY_S, 1),
-            per_day=round(found.per_day, 3),
+            per_day=round(per_day, 3),
             others_per_day=round(found.others_per_day, 3),
         ),
         next_step="Watch whether the count rises (tab Errors); if it does, plan a field diagnostic",

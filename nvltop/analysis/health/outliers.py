@@ -15,7 +15,7 @@ from nvltop.analysis.errors import SATURATED
 from nvltop.analysis.link_states import errors_by_link
 from nvltop.frozen import mutable
 from nvltop.median import median
-from nvltop.model import ErrorCount, GpuFrame, known
+from nvltop.model import ErrorCount, GpuFrame, known, or_none
 
 OUTLIER_KINDS: Final = (
     "link_recovery",
@@ -51,6 +51,7 @@ class Outlier(NamedTuple):
     link: int
     kind: str
     total: int
+    """Count that was compared, see `settled_count`."""
     rest: int
     """Largest count of the other links."""
 
@@ -112,9 +113,5 @@ def settled_count(error: ErrorCount) -> int | None:
 
 
 def watched_note(error: ErrorCount) -> str:
-    """Return how many errors nvltop saw, if any, and whether the settled count includes them."""
-    if not known(error.since_start) or not error.since_start:
-        return ""
-    if error.minutes:
-        return f", without the {error.since_start} that nvltop saw"
-    return f", {error.since_start} of them while nvltop watched"
+    """Return how many of the errors of a link nvltop saw, if any."""
+    return f", {error.since_start} of them while nvltop watched" if or_none(error.since_start) else ""

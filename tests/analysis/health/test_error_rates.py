@@ -32,7 +32,7 @@ def test_few_errors_of_one_link_stand_out_if_their_time_is_known(watched):
     w = watched("rubin", prepare=node(lambda gpu, link: 24 * ((gpu, link) == (2, 1))))
     (finding,) = found(w)
     assert (finding.severity, w.index(finding), finding.link) == ("notice", 2, 1)
-    assert finding.headline == "GPU 2 link 1: 2 rx errors/day"
+    assert finding.headline == "GPU 2 link 1: 24 rx errors in 12d"
     assert finding.summary == (
         "GPU 2 link 1 stands out: 24 receive errors in 12 days, 2 a day, the other links 0 on average"
     )
@@ -40,12 +40,15 @@ def test_few_errors_of_one_link_stand_out_if_their_time_is_known(watched):
     assert finding.evidence["others_per_day"] == 0
 
 
-def test_errors_that_nvltop_saw_are_named_but_not_counted(watched):
+def test_errors_that_nvltop_saw_do_not_decide_but_are_in_the_count(watched):
     w = watched("rubin", prepare=node(lambda gpu, link: 24 * ((gpu, link) == (2, 1))))
     assert found(w)
     node(lambda gpu, link: 29 * ((gpu, link) == (2, 1)))(w.lib)
     (finding,) = found(w)
-    assert "24 receive errors in 12 days, without the 5 that nvltop saw, 2 a day" in finding.summary
+    lifetime = w.bench.frame().gpus[2].links[1].errors["rcv"].total
+    assert finding.evidence["total"] == lifetime == 29, "as on the tab Errors"
+    assert finding.headline == "GPU 2 link 1: 29 rx errors in 12d"
+    assert "29 receive errors in 12 days, 5 of them while nvltop watched, 2.4 a day" in finding.summary
 
 
 def test_a_gpu_that_was_reset_yesterday_is_compared_by_its_rate(watched):

@@ -254,6 +254,16 @@ def test_an_unusual_lifetime_count_is_a_notice(watched, node):
     assert "other links 0" in found.summary
 
 
+def test_an_unusual_lifetime_count_is_that_of_the_tab_errors(watched):
+    w = watched(prepare=lifetime(lambda gpu, link: 505 if (gpu, link) == (2, 1) else 0))
+    w.run(3)
+    lifetime(lambda gpu, link: 510 if (gpu, link) == (2, 1) else 0)(w.lib)
+    (found,) = [f for f in w.run(3).findings if f.rule == "link-outlier"]
+    assert "510" in found.headline
+    assert "510" in found.summary
+    assert "5 of them while nvltop watched" in found.summary
+
+
 def test_an_unusual_count_of_nvlink_5_recoveries_is_a_notice(watched):
     w = watched("gb200-tray", prepare=lambda lib: answer(lib, 0, 213, 1, 505))
     (found,) = roots(w.run(3))
