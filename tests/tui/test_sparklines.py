@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import pytest
 from hypothesis import example, given, settings
@@ -17,7 +17,7 @@ from nvltop.tui.render import themes
 from nvltop.tui.render.glyphs import ASCII, UNICODE
 from nvltop.tui.render.row import section
 from nvltop.tui.render.spark_style import ASCII_LEVELS, BLOCKS, BRAILLE
-from nvltop.tui.render.sparklines import MOVES_PER_LINE, Sparklines, SparkShape, _cells
+from nvltop.tui.render.sparklines import MOVES_PER_LINE, Sparklines, SparkShape, _cells, _joined
 from nvltop.tui.render.view_state import EMPTY_FRAME, SPARK_ROLES, ViewState
 from nvltop.tui.tabs.main import gpus
 
@@ -26,6 +26,7 @@ STYLES = (BRAILLE, BLOCKS, ASCII_LEVELS)
 ROLES = ("low", "half", "full")
 KEY = ("GPU-0", None, "tx")
 rates = st.just(math.nan) | st.floats(0, 2 * FULL)
+cells_of_rates = st.lists(st.tuples(rates, rates), max_size=6).map(lambda cells: [*chain(*cells)])
 
 
 def history_of(*spans: tuple[float, float, float]) -> RateHistory:
@@ -56,9 +57,9 @@ def dots(character: str) -> tuple[int, int]:
 
 
 def drawn(values, style=BRAILLE, rows=1, down=False, full=FULL) -> tuple[list[str], str]:
-    """Return the lines from the axis outwards, and the class of each cell."""
-    lines, roles = _cells(values, SparkShape(len(values), 0.25, full, style, rows, down), "012")
-    return list(lines), "".join(roles)
+    """Return the lines from the axis outwards, and the class of each cell, for two values a cell."""
+    columns, roles = _cells(values, SparkShape(len(values) // 2, 0.25, full, style, rows, down), "012")
+    return list(_joined(columns, rows)), "".join(roles)
 
 
 @given(
@@ -87,7 +88,7 @@ def test_what_is_extended_is_what_is_drawn_again(steps, style, half_s, cells):
             assert len(again) == shape.rows
 
 
-@given(st.lists(rates, max_size=12), st.sampled_from(STYLES), st.integers(1, 3), st.booleans())
+@given(cells_of_rates, st.sampled_from(STYLES), st.integers(1, 3), st.booleans())
 def test_unknown_never_draws_a_dot_and_known_always_does(values, style, rows, down):
     lines, _ = drawn(values, style, rows, down)
     for i, cell in enumerate(zip(*lines, strict=True)):
@@ -96,7 +97,7 @@ def test_unknown_never_draws_a_dot_and_known_always_does(values, style, rows, do
         if style is BRAILLE:
             left, right = (sum(side) for side in zip(*map(dots, cell), strict=True))
             assert bool(left) == (pair[0] == pair[0])
-            assert bool(right) == (len(pair) == 2 and pair[1] == pair[1])
+            assert bool(right) == (pair[1] == pair[1])
 
 
 @given(st.floats(0, 2 * FULL), st.floats(0, 2 * FULL), st.integers(1, 3), st.booleans())
@@ -184,11 +185,12 @@ def test_a_flat_line_is_full_and_stays_as_it_is(style):
     zero = style.column(1, 1 if style.halves else 0, 1, False)[0]
     assert pictures == {zero * 24}
     add(history, 150.0, 149.75, 150.0, 100.0)
+    add(history, 150.25, 150.0, 150.25, 100.0)
     (line,) = kept.draw(history, (KEY,), shape, ROLES)
     assert text(line).startswith(zero * 10)
     assert text(line) != zero * 24
     for i in range(1, 9):
-        add(history, 150 + i, 149.75, 150.0, 100.0)
+        add(history, 150.25 + i, 150.0, 150.25, 100.0)
     assert text(kept.draw(history, (KEY,), shape, ROLES)[0]).endswith("    "), "nothing was read for 8 s"
 
 

@@ -1,10 +1,10 @@
 """Sparklines of the newest traffic, which are extended instead of being drawn again.
 
 A cell shows two readings side by side: it covers a fixed time, which is divided into two halves, and each
-half shows the mean rate of its own time. A half is drawn once, when all of its time has been read, and does
+half shows the mean rate of its own time. A cell is drawn once, when all of its time has been read, and does
 not change after that. The newest cells fill in their places; the picture then moves left by several cells at
 once, because a line that moves is sent to the terminal as a whole. A line of equal heights moves with each
-reading instead, since it looks the same: an idle node costs nothing. Full height is the ceiling, which is
+cell instead, since it looks the same: an idle node costs nothing. Full height is the ceiling, which is
 what NCCL reaches. Known values are at least one dot high; unknown ones are blank.
 """
 
@@ -76,29 +76,32 @@ def first_cell(history: RateHistory, shape: SparkShape) -> int:
 class _Line:
     """A sparkline that can be extended."""
 
-    __slots__ = ("_newest", "_runs", "done", "first", "flat", "lines", "shape")
+    __slots__ = ("_newest", "_runs", "done", "first", "flat", "is_even", "lines", "shape")
 
     def __init__(self, shape: SparkShape, first: int) -> None:
         self.shape = shape
         self.first = first
         """Number of the first cell."""
-        self.done = 2 * first
-        """Number of the first half that is not drawn yet."""
+        self.done = first
+        """Number of the first cell that is not drawn yet."""
         self.lines: list[Row] = []
         """The lines from top to bottom, padded to the width; empty until the first call of `extend`."""
         self.flat: _Flat | None = None
         """What is shown while all halves are equal; None while they are not."""
         self._newest = math.nan
         """Value of the newest half that is drawn."""
+        self.is_even = True
+        """Whether all halves look the same."""
         self._runs: Sequence[Cells] = [("", ())] * shape.rows
         """Each line from the axis outwards; all have the same roles."""
 
     def extend(self, first: int, values: Sequence[float], until: int, roles: Sequence[str]) -> None:
-        """Draw the cells of `values` from the one with half `done` on, and remove those before `first`."""
-        shape, gone, kept = self.shape, first - self.first, self.done // 2 - self.first
-        texts, its = _cells(values, shape, roles)
+        """Draw the cells of `values` from cell `done` up to `until`, and remove those before `first`."""
+        shape, gone, kept = self.shape, first - self.first, self.done - self.first
+        columns, its = _cells(values, shape, roles)
+        texts = columns[0] if len(columns) == 1 else _joined(columns, shape.rows)
         if gone or not self.lines or len(its) > MAX_GAP:
-            pad = shape.cells + first - (until + 1) // 2
+            pad = shape.cells + first - until
             all_roles = (*self._runs[0][1][gone:kept], *its, *[roles[0]] * pad)
             self._runs = [
                 (old[gone:kept] + text + BLANK * pad, all_roles)
@@ -110,13 +113,13 @@ class _Line:
                 with_cells(run, kept, text, its) for run, text in zip(self._runs, texts, strict=True)
             ]
         self.first, self.done = first, until
+        self.lines = _lines(self._runs, shape)
         if values:
             self._newest = values[-1]
-        self.lines = _lines(self._runs, shape)
+        self.is_even = self._looks_even()
 
-    def is_even(self) -> bool:
-        """Return whether all halves look the same, except in the newest cell, which may not be complete."""
-        shape, count = self.shape, (self.done + 1) // 2 - self.first - 1
+    def _looks_even(self) -> bool:
+        shape, count = self.shape, self.done - self.first
         if count < 2:
             return True
         text, roles = self._runs[0]
@@ -140,7 +143,7 @@ class _Flat(NamedTuple):
     level: tuple[int, int]
     """Height and class of each half."""
     read: int
-    """Number of the first half that has not been read completely."""
+    """Number of the first cell that has not been read completely."""
     lines: list[Row]
 
 
@@ -178,7 +181,7 @@ class Sparklines:
                 last, read_s = shape, math.nan
                 first = first_cell(history, shape)
             if until_s != read_s:
-                read_s, read = until_s, _halves_read(history, until_s, shape.half_s)
+                read_s, read = until_s, _cells_read(history, until_s, 2 * shape.half_s)
             drawn.append(self._draw(history, keys, shape, roles, first, read))
         return drawn
 
@@ -191,33 +194,32 @@ class Sparklines:
         first: int,
         read: int,
     ) -> list[Row]:
-        """Return the lines of a sparkline whose halves before `read` have been read, from cell `first` on."""
+        """Return the lines of a sparkline whose cells before `read` have been read, from cell `first` on."""
         line = self._lines.get((keys, shape.down))
         if line and line.flat and (lines := self._still_flat(history, keys, shape, line, read)):
             return lines
-        until = min(read, 2 * (first + shape.cells))
-        if line is None or line.shape != shape or not line.first <= first <= line.done // 2:
+        until = min(read, first + shape.cells)
+        if line is None or line.shape != shape or not line.first <= first <= line.done:
             line = self._lines[keys, shape.down] = _Line(shape, first)
         elif line.first == first and line.done >= until and line.lines:
             return self._flat_now(history, keys, line, read, roles) or line.lines
-        start = line.done // 2 * 2
         until = max(until, line.done)
-        values = history.cell_means(keys, shape.half_s, until - 1, until - start)
+        values = history.cell_means(keys, shape.half_s, 2 * until - 1, 2 * (until - line.done))
         line.extend(first, values, until, roles)
         return self._flat_now(history, keys, line, read, roles) or line.lines
 
     def _still_flat(
         self, history: RateHistory, keys: SparkKeys, shape: SparkShape, line: _Line, read: int
     ) -> list[Row] | None:
-        """Return a line that was flat, if its new halves are like all others."""
+        """Return a line that was flat, if its new cells are like all others."""
         flat, line.flat = line.flat, None
         if flat is None or line.shape != shape or not _is_current(history, keys):
             return None
         new = read - flat.read
         if new > 0:
-            if new >= 2 * shape.cells:
+            if new >= shape.cells:
                 return None
-            values = history.cell_means(keys, shape.half_s, read - 1, new)
+            values = history.cell_means(keys, shape.half_s, 2 * read - 1, 2 * new)
             if any(_level(value, shape) != flat.level for value in values):
                 return None
             flat = _Flat(flat.level, read, flat.lines)
@@ -227,11 +229,12 @@ class Sparklines:
     def _flat_now(
         self, history: RateHistory, keys: SparkKeys, line: _Line, read: int, roles: Sequence[str]
     ) -> list[Row] | None:
-        """Return the flat line of the newest halves, if all of the width have the same height and class."""
-        if not line.is_even() or not _is_current(history, keys):
+        """Return the flat line of the newest cells, if all of the width have the same height and class."""
+        if not line.is_even or not _is_current(history, keys):
             return None
         shape = line.shape
-        levels = {_level(v, shape) for v in history.cell_means(keys, shape.half_s, read - 1, 2 * shape.cells)}
+        values = history.cell_means(keys, shape.half_s, 2 * read - 1, 2 * shape.cells)
+        levels = {_level(value, shape) for value in values}
         if len(levels) != 1:
             return None
         [(height, kind)] = levels
@@ -246,9 +249,9 @@ class Sparklines:
         return lines
 
 
-def _halves_read(history: RateHistory, until_s: float, half_s: float) -> int:
-    """Return the number of the first half of a cell that is not over at `until_s`."""
-    return history.cell_at(until_s, half_s) if until_s > -math.inf else -(1 << 62)
+def _cells_read(history: RateHistory, until_s: float, cell_s: float) -> int:
+    """Return the number of the first cell that is not over at `until_s`."""
+    return history.cell_at(until_s, cell_s) if until_s > -math.inf else -(1 << 61)
 
 
 def _is_current(history: RateHistory, keys: SparkKeys) -> bool:
@@ -256,30 +259,33 @@ def _is_current(history: RateHistory, keys: SparkKeys) -> bool:
     return history.now_s - history.read_until_s(keys) <= MAX_OPEN_S
 
 
+def _joined(columns: Sequence[Sequence[str]], rows: int) -> Sequence[str]:
+    """Return the text of each line, from the axis outwards, for the characters of each cell."""
+    return [*map("".join, zip(*columns, strict=True))] or [""] * rows
+
+
 def _cells(
     values: Sequence[float], shape: SparkShape, roles: Sequence[str]
-) -> tuple[Sequence[str], tuple[str, ...]]:
-    """Return the cells of each line, from the axis outwards, and the role of each cell in all lines.
+) -> tuple[Sequence[Sequence[str]], tuple[str, ...]]:
+    """Return the characters of each cell, from the axis outwards, and its role in all lines.
 
-    A blank cell has the role of a low one, so that a line which stays blank there is not sent again.
+    `values` are the rates of the two halves of each cell. A blank cell has the role of a low one, so that a
+    line which stays blank there is not sent again.
     """
-    full = 0.0 if isinstance(shape.full, Missing) else shape.full
-    style, rows, down = shape.style, shape.rows, shape.down
-    top, count = style.steps * rows - 1, len(values)
-    columns: list[Sequence[str]] = []
-    its = []
-    for i in range(0, count, 2):
-        left, right = values[i], values[i + 1] if i + 1 < count else math.nan
+    _, _, full, style, rows, down = shape
+    if isinstance(full, Missing):
+        full = 0.0
+    top = style.steps * rows - 1
+    columns, its = [], []
+    for left, right in zip(values[::2], values[1::2], strict=True):
         if not style.halves:
             left, right = _mean(left, right), math.nan
         low, high = _height(left, full, top), _height(right, full, top)
+        columns.append(style.column(low, high, rows, down))
         # Comparisons with NaN are false.
         higher = right if right > left or left != left else left
-        columns.append(style.column(low, high, rows, down))
         its.append(roles[_class(higher, full) if low or high else 0])
-    if len(columns) == 1:
-        return columns[0], tuple(its)
-    return [*map("".join, zip(*columns, strict=True))] or [""] * rows, tuple(its)
+    return columns, tuple(its)
 
 
 def _level(value: float, shape: SparkShape) -> tuple[int, int]:
