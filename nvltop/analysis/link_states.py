@@ -255,6 +255,22 @@ def errors_by_link(links: Sequence[Link]) -> ErrorsByLink:
     return links.errors if isinstance(links, LazyLinks) else {k.index: k.errors for k in links}
 
 
+def remotes_of(links: Sequence[Link]) -> Sequence[Remote]:
+    """Return the remote end of each link, without creating `Link`s."""
+    return links.remotes if isinstance(links, LazyLinks) else [k.remote for k in links]
+
+
+def byte_totals_of(links: Sequence[Link]) -> tuple[Sequence[Maybe[int]], Sequence[Maybe[int]]]:
+    """Return the TX and RX counters of each link as they were read, in bytes, without creating `Link`s."""
+    if not isinstance(links, LazyLinks):
+        return [k.tx_bytes_total for k in links], [k.rx_bytes_total for k in links]
+    counters, count = links.counters, len(links)
+    if counters is None or counters.scope is Scope.GPU:
+        return [NOT_READ] * count, [NOT_READ] * count
+    unread = [NOT_READ] * (count - len(counters.tx_bytes))
+    return [*counters.tx_bytes[:count], *unread], [*counters.rx_bytes[:count], *unread]
+
+
 def rates_of(links: Sequence[Link]) -> tuple[Sequence[Maybe[float]], Sequence[Maybe[float]]]:
     """Return the TX and RX rates of each link in bytes/s, without creating `Link`s."""
     if not isinstance(links, LazyLinks):

@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nvltop.analysis.errors import SATURATED, ErrorSummary
-from nvltop.analysis.link_states import NVSWITCH, LazyLinks, LinkStateSummary, errors_by_link, summarize
+from nvltop.analysis.link_states import (
+    NVSWITCH,
+    LazyLinks,
+    LinkStateSummary,
+    byte_totals_of,
+    errors_by_link,
+    remotes_of,
+    summarize,
+)
 from nvltop.model import ErrorCount, LinkState, LinkStates, Missing, Remote, RemoteKind, known
 
 REMOTES = st.sampled_from(
@@ -61,6 +69,10 @@ def test_lazy_links_and_links_give_equal_results(links):
     made = tuple(links)
     assert summarize(made) == summarize(links)
     assert errors_by_link(made) == {k.index: errors_by_link(links).get(k.index, {}) for k in links}
+    assert list(remotes_of(made)) == list(remotes_of(links))
+    for from_links, from_columns in zip(byte_totals_of(made), byte_totals_of(links), strict=True):
+        assert [known(a) for a in from_links] == [known(b) for b in from_columns]
+        assert [a for a in from_links if known(a)] == [b for b in from_columns if known(b)]
 
 
 @given(rows())

@@ -12,9 +12,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import field
 from typing import Final, NamedTuple
 
+from nvltop.analysis.link_states import byte_totals_of, remotes_of, summarize
 from nvltop.frozen import frozen, mutable
 from nvltop.memo import Memo
-from nvltop.model import GpuFrame, Link, Missing, Remote, RemoteKind, known
+from nvltop.model import GpuFrame, Missing, Remote, RemoteKind, known
 
 SAMPLE_INTERVAL_S: Final = 15.0
 """Time between two samples of the link counters, seconds."""
@@ -97,9 +98,8 @@ class LinkBalance:
     @staticmethod
     def _add(g: GpuFrame, samples: deque[_Totals], read_s: float) -> None:
         """Add a sample of a GPU; after a gap or a reset it is the only one."""
-        active = [k for k in g.links if k.active]
-        tx = {k.index: k.tx_bytes_total for k in active if known(k.tx_bytes_total)}
-        rx = {k.index: k.rx_bytes_total for k in active if known(k.rx_bytes_total)}
+        active = summarize(g.links).active
+        tx, rx = ({i: total for i in active if known(total := way[i])} for way in byte_totals_of(g.links))
         before, now = (samples[-1] if samples else None), _Totals(read_s, tx, rx)
         if before and not (
             read_s - before.read_s <= 2 * SAMPLE_INTERVAL_S
@@ -135,7 +135,7 @@ def _compare(g: GpuFrame, samples: Sequence[_Totals]) -> _Compared:
         return _Compared()
     odd: list[LinkImbalance] = []
     carrying: list[tuple[Remote, int, str]] = []
-    kinds = _links_by_kind(g.links)
+    kinds = _links_by_kind(g)
     for direction, before, after in (("tx", first.tx, last.tx), ("rx", first.rx, last.rx)):
         rates = {i: (after[i] - before[i]) / seconds for i in after}
         for links in kinds:
@@ -145,23 +145,24 @@ def _compare(g: GpuFrame, samples: Sequence[_Totals]) -> _Compared:
 
 def _odd_of_kind(
     g: GpuFrame,
-    links: Sequence[Link],
+    links: Sequence[int],
     rates: dict[int, float],
     direction: str,
     seconds: float,
     carrying: list[tuple[Remote, int, str]],
 ) -> Iterator[LinkImbalance]:
     """Yield the odd links among links of one kind, and add those with traffic to `carrying`."""
-    read = [k for k in links if k.index in rates]
+    speeds, remotes = summarize(g.links).speeds, remotes_of(g.links)
+    read = [i for i in links if i in rates]
     found = []
-    for k, usual in zip(read, medians_of_others([rates[k.index] for k in read]), strict=False):
-        speed, rate = k.speed_bytes_per_s, rates[k.index]
+    for i, usual in zip(read, medians_of_others([rates[i] for i in read]), strict=False):
+        speed, rate = speeds[i], rates[i]
         if isinstance(speed, Missing) or usual < MIN_USE * speed:
             continue
-        carrying.append((k.remote, k.index, direction))
+        carrying.append((remotes[i], i, direction))
         if rate < ODD_SHARE * usual:
-            plane = _plane(k.remote, k.index)
-            found.append(LinkImbalance(g.gpu.uuid, k.index, direction, rate, usual, seconds, plane))
+            plane = _plane(remotes[i], i)
+            found.append(LinkImbalance(g.gpu.uuid, i, direction, rate, usual, seconds, plane))
     if len(found) <= max(1, MAX_ODD_LINKS * len(read)):
         yield from found
 
@@ -193,12 +194,13 @@ def _plane(remote: Remote, link: int) -> str:
     return f"NVSwitch {bus_id}" if known(bus_id) else f"link {link}"
 
 
-def _links_by_kind(links: Sequence[Link]) -> list[list[Link]]:
+def _links_by_kind(g: GpuFrame) -> list[list[int]]:
     """Return the active links grouped by remote GPU or NVSwitch; links with unknown ends are omitted."""
-    kinds: dict[str, list[Link]] = {}
-    for k in links:
-        if k.active and (k.remote.gpu or k.remote.kind is RemoteKind.SWITCH):
-            kinds.setdefault(k.remote.gpu or "switch", []).append(k)
+    kinds: dict[str, list[int]] = {}
+    remotes = remotes_of(g.links)
+    for i in sorted(summarize(g.links).active):
+        if remotes[i].gpu or remotes[i].kind is RemoteKind.SWITCH:
+            kinds.setdefault(remotes[i].gpu or "switch", []).append(i)
     return [same for same in kinds.values() if len(same) > 1]
 
 
