@@ -268,6 +268,9 @@ class ActivityTracker:
             ):
                 # No job is known: the traffic may be that of several.
                 self._split[group.key] = gpu_groups.split_by_traffic(group, busier(cells))
+            if seen_s < MIN_WATCHED_S:
+                # The first rates may be late: analyse as soon as enough has been seen, not up to 4 s later.
+                tracked.analysed_s += min(0.0, MIN_WATCHED_S - seen_s - SEARCH_INTERVAL_S)
             if seen_s < MIN_WATCHED_S or not any(v > least for own in directions for v in own):
                 tracked.activity = None
                 return

@@ -10,9 +10,9 @@ import pytest
 
 from tests.agreement import contradictions
 
-from .corpus import HEAD, drawn, named, table
+from .corpus import HEAD, bursts, drawn, four, named, table
 from .patterns import Drawn
-from .simulated import Node, outcome, state_of
+from .simulated import Job, Node, outcome, state_of
 
 DOCS = Path(__file__).parents[3] / "nvltop" / "analysis" / "activity" / "README.md"
 CORPUS = list(named())
@@ -102,3 +102,11 @@ def test_a_measurement_is_a_tenth_of_its_window_old_and_less_if_the_traffic_chan
     steady, later = [s for s in changed if s < 90], [s for s in changed if 92 <= s < 106]
     assert {b - a for a, b in pairwise(steady)} <= {6, 7}
     assert all(b - a <= 3 for a, b in pairwise(later))
+
+
+@pytest.mark.parametrize(("refresh_s", "first_s"), [(0.0, 21), (0.5, 23), (1.0, 24)])
+def test_a_job_is_analysed_as_soon_as_enough_of_it_has_been_seen(refresh_s, first_s):
+    """Rates of counters that are rarely refreshed begin later, and their cells grow once that is noticed."""
+    flow = bursts(2.0, 0.4, 0.6, 40.0)
+    node = Node(Job("", "", "h100", four(flow), frozenset(), refresh_s=refresh_s, seconds=0.0))
+    assert next(second for second in range(1, 40) if node.run(1.0).activity) == first_s
