@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 PATIENCE_S = 30.0
+ENVIRONMENT = {"PATH": os.environ["PATH"], "GOGC": "400", "GOMAXPROCS": "1"}
+"""One thread and less garbage collection, on which a small server spends a quarter of its time."""
 
 
 class Prometheus:
@@ -39,7 +41,7 @@ class Prometheus:
             ],
             stdout=subprocess.DEVNULL,
             stderr=(self._folder / "log").open("a"),
-            env={"PATH": os.environ["PATH"]},
+            env=ENVIRONMENT,
         )
 
     def stop(self) -> None:
