@@ -52,8 +52,8 @@ async def test_the_picture_of_each_tab_is_current(app, utc, monkeypatch, shown):
         # Only what is drawn at the end is compared.
         with monkeypatch.context() as patched:
             patched.setattr(app.main, "draw_frame", lambda: None)
-            for _ in range(236):
-                app.source.advance(0.25)
+            for _ in range(59):
+                app.source.advance(1.0)
                 app.step()
         for _ in range(4):
             app.source.advance(0.25)
