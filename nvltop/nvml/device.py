@@ -280,7 +280,8 @@ def _name(number: Any, names: dict[int, str], unknown: str) -> Maybe[str]:
 
 
 def _bits(words: Any) -> list[int]:
-    return [64 * i + bit for i, word in enumerate(words) for bit in range(64) if word >> bit & 1]
+    set_words = [(64 * i, word) for i, word in enumerate(words) if word]  # most words of a mask are 0
+    return [first + bit for first, word in set_words for bit in range(64) if word >> bit & 1]
 
 
 def _first_bit(words: Any) -> Maybe[int]:

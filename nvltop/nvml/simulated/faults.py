@@ -64,9 +64,9 @@ class ScenarioFaults:
     operational: bool = False
     """Whether the driver reports GPU Operational Events beside the Xids."""
 
-    def is_lost(self, gpu: int, t: float) -> bool:
-        """Return whether a GPU has fallen off the bus."""
-        return self.scenario == "gpu-lost" and gpu == self.faulty_gpu and t >= FAULT_S
+    def loses(self, gpu: int) -> bool:
+        """Return whether a GPU falls off the bus, `FAULT_S` after the start."""
+        return self.scenario == "gpu-lost" and gpu == self.faulty_gpu
 
     def is_overheated(self, gpu: int, t: float) -> bool:
         """Return whether a GPU is slowed down because it is too hot."""

@@ -19,6 +19,7 @@ from nvltop.nvml.simulated.abi import (
     SimulatedDriver,
     gpu_of,
 )
+from nvltop.nvml.simulated.faults import FAULT_S
 from nvltop.nvml.simulated.fields import ENTRY, FieldTable
 from nvltop.nvml.simulated.machine import Machine
 
@@ -107,7 +108,7 @@ class Library:
                 machine = self.machine
                 if not 0 <= gpu < len(machine.node.buses):
                     return INVALID_ARGUMENT
-                if machine.faults.is_lost(gpu, self.t):
+                if machine.faults.loses(gpu) and self.t >= FAULT_S:
                     return GPU_IS_LOST
                 return body(gpu, *args[1:])
             except Exception as crash:  # an exception cannot cross C

@@ -108,21 +108,18 @@ class Machine:
 
     def counter(self, gpu: int, link: int, direction: str, raw: bool, t: float) -> int:
         """Return a link's byte counter."""
-        flow = self.flow(gpu, link, direction)
         base = COUNTER_BASE * (1 + (gpu * 37 + link) * 2 + (direction == "rx"))
         if not raw and not self.node.boards[gpu].data_counts:
             return base
         if self.refresh_s:
             t = t // self.refresh_s * self.refresh_s
-        data = self._integral(flow, t)
-        return int(base + (data * RAW_OVER_DATA + RAW_IDLE_BYTES_PER_S * t if raw else data))
-
-    def _integral(self, flow: Flow, t: float) -> float:
-        """Return the bytes of a flow up to `t`; each flow is read where it is sent and where it arrives."""
+        # Each flow is read where it is sent and where it arrives.
+        flow = self.flow(gpu, link, direction)
         cached = self._integrals.get(id(flow))
         if cached is None or cached[0] is not flow or cached[1] != t:
             cached = self._integrals[id(flow)] = flow, t, flow.integral(t)
-        return cached[2]
+        data = cached[2]
+        return int(base + (data * RAW_OVER_DATA + RAW_IDLE_BYTES_PER_S * t if raw else data))
 
     def up(self, gpu: int, link: int, t: float) -> bool:
         """Return whether a link is active."""
