@@ -63,6 +63,12 @@ def test_nothing_is_left_out_without_a_key_that_shows_it(width, height, has, cho
         assert shown.panel(chosen), "what the user chose is shown"
 
 
+def test_a_table_of_a_single_nic_has_room_beside_other_panels():
+    one = Content(gpus=1, nics=1)
+    for width in (80, 100):
+        assert names(width, 12, one, "nics") == {"gpus": 2, "nics": 2, "chart": 8}
+
+
 def test_gpus_come_first_on_a_small_screen():
     assert names(80, 6, DGX) == {"gpus": 6}
     assert names(60, 14, DGX)["gpus"] == 9

@@ -14,7 +14,7 @@ MIN_LINKS_COLUMNS: Final = 54
 MIN_NICS_COLUMNS: Final = 44
 """Columns that the NICs need beside the links."""
 MIN_PANE_LINES: Final = 3
-"""Lines below which a panel is left out: its title and two rows."""
+"""Lines below which a panel is left out that needs more: its title and two rows."""
 MIN_CHART_LINES: Final = 5
 CHOSEN_LINES: Final = 9
 """Lines that a panel gets at least on a screen of 24 lines if the user chose it."""
@@ -167,8 +167,9 @@ def _side_by_side(
         return []
     matrix, nics, links = sizes["matrix"], sizes["nics"], sizes["links"]
     chart = MIN_CHART_LINES if chosen == "chart" and left >= MIN_CHART_LINES + MIN_PANE_LINES else 0
-    pane = min(max(matrix + nics, links), left - chart)
-    if pane < MIN_PANE_LINES or (chosen == "chart" and not chart and left >= MIN_CHART_LINES):
+    whole = max(matrix + nics, links)
+    pane = min(whole, left - chart)
+    if pane < min(whole, MIN_PANE_LINES) or (chosen == "chart" and not chart and left >= MIN_CHART_LINES):
         pane = 0
     if left - pane < MIN_CHART_LINES:
         # Too few lines for a chart.
@@ -178,7 +179,7 @@ def _side_by_side(
     matrix = min(matrix, pane)
     if chosen == "nics" and pane - matrix < min(nics, pane):
         matrix = 0
-    if pane - matrix < MIN_PANE_LINES or not nics:
+    if pane - matrix < min(nics, MIN_PANE_LINES) or not nics:
         nics, matrix = 0, pane if matrix else 0
     else:
         nics = pane - matrix
