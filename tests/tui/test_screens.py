@@ -32,6 +32,7 @@ def seen(screen, height: int) -> str:
     for widget in screen.query(RowsWidget):
         if widget.display and widget.region:
             at = widget.region
+            assert all(text for row in widget._rows for text, _ in row), "rows are compared run by run"
             for y in range(at.height):
                 text = widget.render_line(y).text
                 line = lines[at.y + y]
@@ -44,6 +45,7 @@ async def test_the_screens_look_as_they_did(app, utc, node, scenario):
     app = app(node, scenario, seconds=3.0)
     written = []
     async with app.run_test(size=SIZES[0]) as pilot:
+        app.step()
         for _ in range(40):
             app.source.advance(0.25)
             app.step()

@@ -16,7 +16,7 @@ from nvltop.tui import keys
 from nvltop.tui.dialogs import pages
 from nvltop.tui.keys import FunctionKey
 from nvltop.tui.render import gpu_order
-from nvltop.tui.render.row import Row
+from nvltop.tui.render.row import BLANK, Row
 from nvltop.tui.render.scroll import first_shown
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.tabs.main import chart, gpus, links, matrix, nics, notes, panes, topology
@@ -135,11 +135,11 @@ class MainTab(SearchableTab):
             (at, view.filter_text, nics.nearest_port(view), view.nic_page, view.unit, view.glyphs),
         )
         # A blank separates it from a panel at its right.
-        gap = int(at.x + at.width < self.size.width)
+        gap = (BLANK,) if at.x + at.width < self.size.width else ()
         return self._memo.get(
             "nics",
             key,
-            lambda: [(*row, (" " * gap, "")) for row in nics.table(view, at.width - gap, at.height)],
+            lambda: [(*row, *gap) for row in nics.table(view, at.width - len(gap), at.height)],
         )
 
     def _apply_layout(self) -> bool:
