@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -14,6 +15,8 @@ ERROR_WINDOW_S: Final = 60.0
 """Length of the window of `ErrorCount.per_min`, seconds."""
 HISTORY_MINUTES: Final = 30
 """Number of one-minute windows in the history."""
+MAX_DATED_S: Final = 600.0
+"""Seconds without a count after which an increase is not attributed to a minute (our own choice)."""
 HOUR_S: Final = 3600.0
 HOUR_STEP_S: Final = 60.0
 """Increases of the last hour that are less than this apart, in seconds, are counted as one."""
@@ -22,13 +25,14 @@ SATURATED: Final = frozenset({65535, (1 << 32) - 1, (1 << 64) - 1})
 """Values at which a counter stops counting; 65535 was observed on V100."""
 
 NO_COUNTER_READ: Final = Missing("no error counter read yet")
+UNREAD_MINUTE: Final = Missing("not read for more than a minute before this count")
 COUNTERS_UNREADABLE: Final = Missing("error counters could not be read")
 
 
 class Increases:
     """The increases of one counter during the last minute and the last hour."""
 
-    __slots__ = ("_fastest", "_hour", "_minute", "hour_sum", "minute_sum")
+    __slots__ = ("_fastest", "_hour", "_minute", "_undated_s", "hour_sum", "minute_sum")
 
     def __init__(self) -> None:
         self._minute: deque[tuple[float, int]] = deque()
@@ -39,14 +43,20 @@ class Increases:
         self._hour: deque[tuple[float, int]] = deque()
         """Time of the first increase of each minute, and their sum."""
         self.hour_sum = 0
+        self._undated_s = -math.inf
+        """Time of the last increase that may be more than a minute older."""
 
-    def add(self, time_s: float, step: int, per_s: float) -> None:
-        """Add an increase by `step`, at a rate of `per_s`."""
-        self._minute.append((time_s, step))
-        self.minute_sum += step
-        while self._fastest and self._fastest[-1][1] <= per_s:
-            self._fastest.pop()
-        self._fastest.append((time_s, per_s))
+    def add(self, time_s: float, step: int, over_s: float) -> None:
+        """Add an increase by `step`, which happened in the `over_s` seconds up to `time_s`."""
+        if over_s > ERROR_WINDOW_S:
+            self._undated_s = time_s
+        else:
+            per_s = step / max(over_s, 0.1)
+            self._minute.append((time_s, step))
+            self.minute_sum += step
+            while self._fastest and self._fastest[-1][1] <= per_s:
+                self._fastest.pop()
+            self._fastest.append((time_s, per_s))
         self.hour_sum += step
         if self._hour and time_s - self._hour[-1][0] < HOUR_STEP_S:
             time_s, before = self._hour.pop()
@@ -61,6 +71,10 @@ class Increases:
             self._fastest.popleft()
         while self._hour and now_s - self._hour[0][0] > HOUR_S:
             self.hour_sum -= self._hour.popleft()[1]
+
+    def per_min(self, now_s: float) -> Maybe[float]:
+        """Return the increases of the last minute."""
+        return UNREAD_MINUTE if now_s - self._undated_s <= ERROR_WINDOW_S else float(self.minute_sum)
 
     @property
     def peak_per_s(self) -> float:
@@ -86,6 +100,8 @@ class CounterTrack:
     _restarted: bool = False
     """Whether the last count was read before the driver initialised the GPU again."""
     _read_s: float = 0.0
+    _last_known: tuple[int, float] | None = None
+    """The last count before one that could not be read, and the time of its last reading."""
     _increases: Increases | None = None
     """Increases of the last hour; None before the first, as for nearly all counters."""
     _minutes: int = 0
@@ -104,13 +120,16 @@ class CounterTrack:
         if before != total:
             self._cached = None
         if isinstance(total, Missing):
+            if not isinstance(before, Missing):
+                self._last_known = before, read_s
             return 0
         restarted, self._restarted = self._restarted, False
         if self.since_start is None:
             self.since_start, self.first_s = 0, time_s
             return 0
         if isinstance(before, Missing):
-            return 0
+            assert self._last_known is not None
+            before, read_s = self._last_known
         if total < before:
             # Any increase since then is unknown, and a new baseline is not an error.
             self.reset_s = time_s if not restarted or self.reset_s is None else self.reset_s
@@ -122,9 +141,10 @@ class CounterTrack:
             self.since_start += step
             self.changed_s = time_s
             self._increases = self._increases or Increases()
-            self._increases.add(time_s, step, step / max(time_s - read_s, 0.1))
+            self._increases.add(time_s, step, time_s - read_s)
             self._shift(time_s)
-            self._minutes |= 1
+            if time_s - read_s <= MAX_DATED_S:
+                self._minutes |= 1
         return step
 
     def restart(self, initialised_s: float, read_s: float = 0.0) -> None:
@@ -132,9 +152,12 @@ class CounterTrack:
 
         The next count is not compared with one from before that time. For `read_s`, see `update`.
         """
-        if isinstance(self.total, Missing) or (self.reset_s is not None and self.reset_s >= initialised_s):
+        if self.since_start is None or (self.reset_s is not None and self.reset_s >= initialised_s):
             return
-        self._restarted = max(read_s, self._read_s) <= initialised_s
+        read_s = max(read_s, self._read_s)
+        if isinstance(self.total, Missing) and self._last_known:
+            read_s = self._last_known[1]
+        self._restarted = read_s <= initialised_s
         self.reset_s, self._cached = initialised_s, None
 
     def _shift(self, now_s: float) -> None:
@@ -161,7 +184,7 @@ class CounterTrack:
         count = ErrorCount(
             total=self.total,
             since_start=self.since_start or 0,
-            per_min=float(recent.minute_sum),
+            per_min=recent.per_min(now_s),
             last_change_s=_age(now_s, self.changed_s),
             minutes=self._minutes,
             peak_per_s=recent.peak_per_s,

@@ -1,7 +1,11 @@
 """Lifetime, since start and last change of an error counter."""
 
-from nvltop.analysis.errors import CounterTrack
-from nvltop.model import Missing
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nvltop.analysis.errors import UNREAD_MINUTE, CounterTrack
+from nvltop.model import Missing, known
 
 
 def test_lifetime_counts_are_not_new_errors():
@@ -27,13 +31,62 @@ def test_a_reset_is_not_an_error():
     assert track.at(20.0).since_start == 1
 
 
-def test_unread_is_unknown_and_comes_back_with_a_new_baseline():
+def test_unread_is_unknown_and_the_errors_meanwhile_are_counted():
     track = CounterTrack()
     track.update(10.0, 5)
     track.update(15.0, Missing("no permission"))
     assert track.at(15.0).since_start == Missing("no permission")
     track.update(20.0, 9)
-    assert track.at(20.0).since_start == 0
+    now = track.at(20.0)
+    assert (now.since_start, now.per_min, now.minutes) == (4, 4.0, 1)
+
+
+@pytest.mark.parametrize("reads_nothing", [False, True])
+def test_errors_of_an_hour_without_a_count_are_not_those_of_the_last_minute(reads_nothing):
+    track = CounterTrack()
+    track.update(10.0, 5)
+    if reads_nothing:
+        track.update(15.0, Missing("GPU is lost"))
+    track.update(3600.0, 900)
+    now = track.at(3601.0)
+    assert (now.since_start, now.per_min, now.minutes, now.peak_per_s) == (895, UNREAD_MINUTE, 0, 0.0)
+    track.update(3605.0, 902)
+    assert track.at(3605.0).per_min == UNREAD_MINUTE
+    assert track.at(3662.0).per_min == 2.0
+
+
+def test_a_reset_while_nothing_could_be_read_is_a_reset():
+    track = CounterTrack()
+    track.update(10.0, 5)
+    track.update(15.0, Missing("GPU is lost"))
+    track.restart(18.0)
+    track.update(20.0, 9)
+    now = track.at(30.0)
+    assert (now.since_start, now.reset_s) == (0, 12.0)
+
+
+@given(st.lists(st.tuples(st.floats(0.1, 5000.0), st.integers(0, 9), st.booleans()), min_size=1, max_size=40))
+def test_increases_are_counted_once_and_none_is_dated_too_late(readings):
+    """Whatever could not be read, `since_start` has all errors, and `per_min` those of a minute or none."""
+    track, now_s, total, first, last_s = CounterTrack(), 0.0, 50, None, 0.0
+    increases: list[tuple[float, float, int]] = []
+    for wait_s, step, is_read in readings:
+        now_s, total = now_s + wait_s, total + step
+        if is_read:
+            if first is None:
+                first = total
+            elif total > sum(n for *_, n in increases) + first:
+                increases.append((last_s, now_s, total - first - sum(n for *_, n in increases)))
+            last_s = now_s
+        track.update(now_s, total if is_read else Missing("not read"))
+        count = track.at(now_s)
+        if not is_read:
+            continue
+        assert count.since_start == total - first
+        if known(count.per_min):
+            # An increase is in the last minute if the count before it is at most a minute older.
+            assert count.per_min == sum(n for after, seen, n in increases if now_s - seen <= 60.0)
+            assert all(seen - after <= 60.0 for after, seen, _ in increases if now_s - seen <= 60.0)
 
 
 def test_the_errors_scenario(bench):
