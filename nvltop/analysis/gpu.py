@@ -144,6 +144,8 @@ class GpuTrack:
             self._cached_totals = None
         self._counters = data
         values = data.tx_bytes + data.rx_bytes
+        if self._problem in LOST_REASONS and any(map(known, values)):
+            self._problem = None  # it is back; its gauges are read less often
         limits = self._summary.limits(data)
         return self._add_spans(
             self._rate_tracker.update(reading.start_s, values, data.stamp_us, limits, interval_s)

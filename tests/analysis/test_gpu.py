@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from nvltop.analysis.gpu import MAX_SPANS, GpuTrack
 from nvltop.analysis.refresh import ALWAYS_FRESH
 from nvltop.model import (
+    GPU_IS_LOST,
     Counter,
+    Gauges,
     Gpu,
     Inventory,
     LinkCounters,
@@ -42,7 +44,7 @@ class Node:
 
     def count(self, *tx, scope=Scope.LINK):
         self.now_s += 1.0
-        data = LinkCounters(Counter.DATA, scope, tx, (0,) * len(tx))
+        data = LinkCounters(Counter.DATA, scope, tx, tuple(t if isinstance(t, Missing) else 0 for t in tx))
         self.track.count(Reading("GPU-1", self.now_s, self.now_s, 0.0, data), data, 1.0)
 
     def frame(self):
@@ -73,6 +75,16 @@ def test_rates_of_links_are_not_those_of_the_gpu_when_other_counters_are_read():
     shown = [(span.tx_bytes_per_s, span.rx_bytes_per_s) for span in node.frame().spans]
     unread = (Missing("needs a second reading"),) * 2
     assert shown == [unread, (23.0, 0.0), unread, (8.0, 0.0), unread, (6.0, 0.0)]
+
+
+def test_a_gpu_whose_counters_are_read_is_not_lost():
+    node = Node()
+    node.count(0, 0, 0)
+    node.track.update(Reading("GPU-1", node.now_s, node.now_s, 0.0, Gauges(), GPU_IS_LOST.reason))
+    node.count(*[GPU_IS_LOST] * LINKS)
+    assert node.frame().state == "lost"
+    node.count(5, 7, 11)
+    assert (node.frame().state, node.frame().state_reason) == ("ok", "")
 
 
 @given(st.lists(st.tuples(st.integers(0, 10**9), st.booleans()), min_size=1, max_size=MAX_SPANS))
