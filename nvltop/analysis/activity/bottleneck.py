@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
@@ -20,7 +21,7 @@ from nvltop.analysis.activity.gpu_groups import GpuGroup
 from nvltop.analysis.activity.job_state import JobState, alike
 from nvltop.analysis.activity.link_usage import MIN_TRAFFIC_SHARE, LinkUsage, measure_usage
 from nvltop.analysis.activity.overlap import NO_CONTRAST, measure_overlap
-from nvltop.analysis.activity.traffic_series import TrafficSpan
+from nvltop.analysis.activity.traffic_series import MIN_READ_SHARE, TrafficSpan
 from nvltop.analysis.activity.traffic_store import MAX_LAG_S
 from nvltop.analysis.activity.usage_trace import LimitBounds, UsageTrace
 from nvltop.analysis.rates import max_gap_s
@@ -58,6 +59,8 @@ MAX_SPINNING_POWER: Final = 0.35
 """Share of the power limit below which a busy GPU only waits."""
 NEW_WINDOW_S: Final = 60.0
 """Silence after which new traffic starts a new window, seconds."""
+MOSTLY_READ: Final = 0.9
+"""Share of the window below which the time that was read is stated instead of the window."""
 OVERLAP_INTERVAL_S: Final = 4.0
 """Shortest time between two measurements of the overlap, seconds."""
 RESTART_S: Final = 120.0
@@ -99,6 +102,12 @@ class BottleneckEvaluator:
         """Seconds at or near the limit since the monitor started, by GPU."""
         return {uuid: trace.at_limit_s for uuid, trace in self._traces.items()}
 
+    def read_between_s(self, uuids: Sequence[str]) -> tuple[float, float]:
+        """Return since when and until when the traffic of any of these GPUs was read without a long gap."""
+        traces = [t for uuid in uuids if (t := self._traces.get(uuid))]
+        resumed_s = min((t.resumed_s for t in traces), default=-math.inf)
+        return resumed_s, max((t.read_s for t in traces), default=-math.inf)
+
     def last(self, key: str) -> tuple[Judgement | None, Mapping[str, Maybe[float]]]:
         """Return the last judgement of a job with traffic, and the share of the time with traffic by GPU."""
         job = self._jobs.get(key) or JobState()
@@ -129,7 +138,12 @@ class BottleneckEvaluator:
             return replace(blank, why=f"the last traffic data is {age(now_s - top)} old")
         traces = {u: t for u, t in traces.items() if top - t.newest_s <= max(MAX_LAG_S, 2 * interval_s)}
         end_s = min(t.newest_s for t in traces.values())
+        resumed_s, read_s = self.read_between_s(group.gpus)
+        if end_s - read_s > max_gap_s(interval_s):
+            return replace(blank, why=_why_unread(members))
         self._scan(job, traces, end_s)
+        if job.active_s is not None:
+            job.active_s = max(job.active_s, resumed_s)  # time that was not read does not count as silence
         silent_s = None if job.active_s is None else max(0.0, end_s - job.active_s)
         if silent_s is not None and silent_s <= self._pause_s(job, period_s, interval_s):
             if job.last is None or job.due(end_s, period_s):
@@ -190,21 +204,23 @@ class BottleneckEvaluator:
         available_s = end_s - oldest_s
         if available_s < wanted_s and period_s and available_s >= period_s:
             wanted_s = available_s // period_s * period_s
-        start_s = max(oldest_s, end_s - wanted_s)
+        start_s = _after_gap(traces, max(oldest_s, end_s - wanted_s), end_s)
         by_uuid = {g.gpu.uuid: g for g in members}
         bounds = self._bounds_of(members[0])
         usages: dict[str, LinkUsage] = {}
         why = ""
-        readings = 0
+        readings, seconds = 0, 0.0
         for uuid, trace in traces.items():
             spans = trace.between(start_s, end_s)
-            readings = max(readings, len(spans.shares))
+            read_s = spans.read_s
+            readings, seconds = max(readings, len(read_s)), max(seconds, sum(read_s))
             own = measure_usage(spans, self._bounds_of(by_uuid[uuid]))
             if isinstance(own, Missing):
                 why = own.reason
             else:
                 usages[uuid] = own
-        seconds = end_s - start_s
+        # The spans at both ends of the window reach out of it.
+        seconds = seconds if seconds < MOSTLY_READ * (end_s - start_s) else end_s - start_s
         blank = replace(blank, window_s=seconds)
         if not usages:
             return replace(blank, why=why)
@@ -294,6 +310,15 @@ class BottleneckEvaluator:
         if busy:
             return replace(last, state="silent")
         return replace(last, state="no-traffic" if working else "idle")
+
+
+def _after_gap(traces: Mapping[str, UsageTrace], start_s: float, end_s: float) -> float:
+    """Return the start of a window, after a gap in the readings if too much of the window was not read."""
+    resumed_s = min(t.resumed_s for t in traces.values())
+    if resumed_s <= start_s:
+        return start_s
+    read_s = max(sum(t.between(start_s, end_s).read_s) for t in traces.values())
+    return start_s if read_s >= MIN_READ_SHARE * (end_s - start_s) else resumed_s
 
 
 def _why_unread(members: Sequence[GpuFrame]) -> str:

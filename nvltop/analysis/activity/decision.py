@@ -197,7 +197,7 @@ def fill_judgement(
     state, why = decide_state(usage, bounds, overlap, known(practical), before)
     busy = busy_share(usage)
     has_figure = known(practical)
-    no_figure = Missing(NO_PUBLISHED_FIGURE)
+    no_figure = practical if isinstance(practical, Missing) else Missing(NO_PUBLISHED_FIGURE)
     direction = "both"
     if max(usage.tx, usage.rx) > ONE_SIDED_RATIO * min(usage.tx, usage.rx):
         direction = "tx" if usage.tx > usage.rx else "rx"

@@ -229,7 +229,9 @@ class ActivityTracker:
                 break
         if tracked.active_s is not None:
             # Up to the newest reading: a gap in the readings is not a silence of the job.
-            tracked.step_tracker.set_silence(max(0.0, end * cell_s - tracked.active_s))
+            resumed_s, read_s = self._bottleneck.read_between_s(group.gpus)
+            tracked.active_s = max(tracked.active_s, resumed_s)
+            tracked.step_tracker.set_silence(max(0.0, min(end * cell_s, read_s) - tracked.active_s))
 
     def _analyse(self, group: GpuGroup, frames: Mapping[str, GpuFrame], now_s: float) -> None:
         """Update the step period and the activity of one job."""

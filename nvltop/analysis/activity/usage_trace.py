@@ -12,6 +12,7 @@ from bisect import bisect_left, bisect_right
 from typing import Final, NamedTuple
 
 from nvltop.analysis.activity.traffic_series import PeerTraffic, TrafficSpan
+from nvltop.analysis.rates import MIN_GAP_S
 
 HISTORY_S: Final = 90.0
 """Length of the trace, seconds: the longest window of whole steps (two of 40 s), and some slack."""
@@ -43,6 +44,11 @@ class UsageSpans(NamedTuple):
     rx: list[float]
     """Bytes/s received over all links of the GPU."""
 
+    @property
+    def read_s(self) -> list[float]:
+        """Return the lengths of the spans that were read, seconds."""
+        return [s for s, share in zip(self.seconds, self.shares, strict=True) if share == share]
+
 
 class NewTraffic(NamedTuple):
     """The traffic of a GPU in a short time, such as since the last evaluation."""
@@ -68,7 +74,9 @@ class UsageTrace:
         "at_limit_s",
         "newest_s",
         "oldest_s",
+        "read_s",
         "remotes",
+        "resumed_s",
     )
 
     def __init__(self) -> None:
@@ -78,6 +86,8 @@ class UsageTrace:
         """Seconds at or near the limit since the start of the monitor."""
         self.newest_s = self.oldest_s = -math.inf
         """End of the newest span, and start of the oldest one (CLOCK_MONOTONIC)."""
+        self.read_s = self.resumed_s = -math.inf
+        """End of the newest span that was read, and start of the first one after a long time without any."""
         self.remotes: dict[str, float] = {}
         """Share of NCCL max of the links to each remote GPU, smoothed over about a minute.
 
@@ -96,6 +106,10 @@ class UsageTrace:
             share = max(share, self._add_peer(peer, seconds, ceiling))
         if share != share or span.rx_bytes_per_s != span.rx_bytes_per_s:
             share = math.nan
+        if share == share:
+            if span.start_s - self.read_s > MIN_GAP_S:
+                self.resumed_s = span.start_s
+            self.read_s = span.end_s
         if not self._starts_s:
             self.oldest_s = span.start_s
         self._count(seconds, share, near)
