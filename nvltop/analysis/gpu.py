@@ -53,6 +53,10 @@ from nvltop.model import (
 PER_LINK_ONLY = Missing("counted per link")
 NO_LINK = Missing("no NVLink")
 LOST_REASONS = {GPU_IS_LOST.reason, NOT_LISTED.reason}
+BYTE_COUNTER: Final = "byte-counter"
+"""`PcieTraffic.source` of rates that are means since the reading before."""
+MAX_PCIE_GAP_S: Final = 15.0
+"""Longest time for which one sample of the PCIe throughput stands, seconds; it is read every 5 s."""
 MAX_SPANS: Final = 32
 """Number of recent spans in a frame: 3 s at the shortest interval, more than the time between two frames."""
 
@@ -122,7 +126,9 @@ class GpuTrack:
         elif isinstance(data, PcieTraffic):
             self._pcie = data
             if before is not None:
-                self._pcie_span = (before, reading.end_s)
+                # A sample stands for the time since the last one, except after a gap; a count is a mean.
+                is_gap = data.source != BYTE_COUNTER and reading.end_s - before > MAX_PCIE_GAP_S
+                self._pcie_span = (reading.start_s if is_gap else before, reading.end_s)
         elif isinstance(data, C2cTraffic):
             self._c2c = data
         elif isinstance(data, LinkBer):

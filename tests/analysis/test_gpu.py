@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +20,7 @@ from nvltop.model import (
     LinkState,
     LinkStates,
     Missing,
+    PcieTraffic,
     Reading,
     Remote,
     Scope,
@@ -75,6 +77,18 @@ def test_rates_of_links_are_not_those_of_the_gpu_when_other_counters_are_read():
     shown = [(span.tx_bytes_per_s, span.rx_bytes_per_s) for span in node.frame().spans]
     unread = (Missing("needs a second reading"),) * 2
     assert shown == [unread, (23.0, 0.0), unread, (8.0, 0.0), unread, (6.0, 0.0)]
+
+
+@pytest.mark.parametrize(
+    ("source", "span_s"),
+    [("20ms", (4000.0, 4000.04)), ("gpm", (4000.0, 4000.04)), ("byte-counter", (5.04, 4000.04))],
+)
+def test_one_pcie_sample_does_not_stand_for_an_hour_without_readings(source, span_s):
+    node = Node()
+    for start_s in (0.0, 5.0, 4000.0):
+        data = PcieTraffic(1e9, 2e9, source)
+        node.track.update(Reading("GPU-1", start_s, start_s + 0.04, 0.0, data))
+    assert node.frame().pcie_span_s == span_s
 
 
 def test_a_gpu_whose_counters_are_read_is_not_lost():
