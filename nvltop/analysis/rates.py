@@ -204,7 +204,15 @@ def rates_between(
         else:
             implausible[i] = change / seconds
             rates.append(IMPLAUSIBLE_RATE)
+    if COUNTER_RESET in rates:
+        # Others that fell at the same time were reset as well, even if a wrap could explain them.
+        both = zip(rates, base.values, sample.values, strict=True)
+        rates = [COUNTER_RESET if _fell(before, after) else rate for rate, before, after in both]
     return tuple(rates), implausible
+
+
+def _fell(before: Maybe[int], after: Maybe[int]) -> bool:
+    return known(before) and known(after) and after < before
 
 
 @cache

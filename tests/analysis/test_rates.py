@@ -81,6 +81,25 @@ def test_wrap_that_the_link_could_not_have_made_is_a_reset():
     assert bytes_moved(KIB << 31, 0, KIB, 10**10) == COUNTER_RESET
 
 
+@given(
+    st.lists(st.integers(32, 48), min_size=1, max_size=6),
+    st.integers(1, 9 * 10**5),
+    st.integers(0, 10**5),
+    st.booleans(),
+)
+def test_counters_that_are_reset_together_do_not_wrap(bits, short_kib, after_kib, with_reset):
+    """A counter that is just below a power of two when its GPU is reset looks like one that wraps."""
+    tracker = always_fresh()
+    before = [(KIB << n) - short_kib * KIB for n in bits]
+    after = [after_kib * KIB] * len(bits)
+    if with_reset:
+        before, after = [*before, 3 << 45], [*after, 0]
+    feed(tracker, 10.0, *before)
+    rates = feed(tracker, 10.25, *after).rates
+    moved = (short_kib + after_kib) * KIB / 0.25
+    assert rates == tuple([COUNTER_RESET if with_reset else pytest.approx(moved)] * len(after))
+
+
 def test_more_than_the_link_carries_is_implausible():
     tracker = always_fresh()
     feed(tracker, 10.0, 0)
