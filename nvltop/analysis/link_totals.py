@@ -8,7 +8,7 @@ from nvltop.analysis.activity.traffic_series import PeerTraffic
 from nvltop.analysis.link_capacity import NO_LINK_UP
 from nvltop.analysis.link_states import LinkStateSummary
 from nvltop.analysis.rates import IMPLAUSIBLE_RATE, MAX_PLAUSIBLE_SHARE
-from nvltop.model import NOT_READ, LinkCounters, Maybe, Missing, Scope, known, split_tx_rx, total
+from nvltop.model import NOT_READ, LinkCounters, LinkState, Maybe, Missing, Scope, known, split_tx_rx, total
 
 
 def totals(
@@ -19,6 +19,7 @@ def totals(
 ) -> tuple[Maybe[float], Maybe[float]]:
     """Return TX and RX in bytes/s of the links that are not known to be down; missing if one is unknown.
 
+    A link that is known to be down but has counted traffic has just gone down or come up; it is included.
     `rates` are those of `counters`, and `implausible` the ones above what their link can carry, by position.
     """
     if counters is None:
@@ -34,9 +35,12 @@ def totals(
         # One link may exceed its speed while the sum of all links does not.
         rates = [implausible.get(i, rate) for i, rate in enumerate(rates)]
     tx, rx = split_tx_rx(rates)
-    if not len(states.carrying) == len(states.states) == n:
-        tx, rx = ([way[i] for i in states.carrying if i < n] for way in (tx, rx))
     limit = states.carrying_bytes_per_s
+    if not len(states.carrying) == len(states.states) == n:
+        down = states.in_state(LinkState.DOWN)
+        moved = [i for i in down if i < n and known(tx[i]) and known(rx[i]) and (tx[i] or rx[i])]
+        limit += sum(speed for i in moved if known(speed := states.speeds[i]))
+        tx, rx = ([way[i] for i in (*states.carrying, *moved) if i < n] for way in (tx, rx))
     return _plausible_sum(tx, limit), _plausible_sum(rx, limit)
 
 

@@ -79,6 +79,20 @@ def test_rates_of_links_are_not_those_of_the_gpu_when_other_counters_are_read():
     assert shown == [unread, (23.0, 0.0), unread, (8.0, 0.0), unread, (6.0, 0.0)]
 
 
+def test_what_a_link_counts_is_in_the_traffic_while_its_state_is_out_of_date():
+    node = Node()
+    node.count(0, 0, 0)
+    node.count(5, 7, 11)
+    node.states(LinkState.DOWN)
+    node.count(8, 17, 21)  # it went down within this reading
+    node.count(8, 27, 31)
+    node.count(28, 37, 41)  # it is up again, and its state is not read yet
+    node.states(LinkState.UP)
+    node.count(38, 47, 51)
+    shown = [span.tx_bytes_per_s for span in node.frame().spans[1:]]
+    assert shown == [18.0 + 5.0, 20.0 + 3.0, 20.0, 20.0 + 20.0, 30.0]
+
+
 @pytest.mark.parametrize(
     ("source", "span_s"),
     [("20ms", (4000.0, 4000.04)), ("gpm", (4000.0, 4000.04)), ("byte-counter", (5.04, 4000.04))],

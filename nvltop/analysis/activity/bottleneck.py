@@ -24,6 +24,7 @@ from nvltop.analysis.activity.overlap import NO_CONTRAST, measure_overlap
 from nvltop.analysis.activity.traffic_series import MIN_READ_SHARE, TrafficSpan
 from nvltop.analysis.activity.traffic_store import MAX_LAG_S
 from nvltop.analysis.activity.usage_trace import LimitBounds, UsageTrace
+from nvltop.analysis.link_capacity import NO_LINK_UP
 from nvltop.analysis.rates import max_gap_s
 from nvltop.analysis.verdict import GPU_BUSY_PERCENT
 from nvltop.formatting import age
@@ -133,6 +134,8 @@ class BottleneckEvaluator:
         traces = {u: t for u in group.gpus if (t := self._traces.get(u)) and t.newest_s > 0}
         if not traces:
             return replace(blank, why=_why_unread(members))
+        if not any(g.nvlink.links_up for g in members):
+            return replace(blank, why=NO_LINK_UP.reason)
         top = max(t.newest_s for t in traces.values())
         if now_s - top > max_gap_s(interval_s):
             return replace(blank, why=f"the last traffic data is {age(now_s - top)} old")
