@@ -149,7 +149,7 @@ class BottleneckEvaluator:
             job.active_s = max(job.active_s, resumed_s)  # time that was not read does not count as silence
         silent_s = None if job.active_s is None else max(0.0, end_s - job.active_s)
         if silent_s is not None and silent_s <= self._pause_s(job, period_s, interval_s):
-            if job.last is None or job.due(end_s, period_s):
+            if job.last is None or job.last.gpus != group.gpus or job.due(end_s, period_s):
                 job.measured_s = end_s
                 job.moved_s.clear()
                 before, job.last = job.last, self._measure(job, blank, members, traces, end_s)
@@ -305,7 +305,9 @@ class BottleneckEvaluator:
             state = "no-traffic" if working else "idle"
             return replace(blank, state=state, busy=0.0, at_limit=0.0, at_limit_most=0.0, mean=0.0)
         # The step may have been found only now, from the traffic before the silence.
-        last = replace(job.last, silent_s=silent_s, step_s=job.last.step_s or blank.step_s)
+        last = replace(job.last, gpus=blank.gpus, silent_s=silent_s, step_s=job.last.step_s or blank.step_s)
+        if last.gpu not in last.gpus:
+            last = replace(last, gpu=None, remote=None)
         period_s = last.step_s
         after_s = max(MIN_SILENCE_S, MIN_SILENCE_STEPS * (period_s or job.longest_pause_s))
         if silent_s < after_s:

@@ -345,13 +345,22 @@ class ActivityTracker:
         step = tracked.step_tracker.step_period(group.job is None or group.job.exact)
         if known(step) and step.silent_s > FORGET_JOB_S:
             return None
-        activity = tracked.activity
+        activity = _of_gpus(tracked.activity, group.gpus)
         if judged.silent_s and known(step):
             step = replace(step, silent_s=judged.silent_s)
         if judged.state != "unknown":
             activity = replace(activity, communication=judged.busy, intensity=judged.level)
         limit = first_limit(judged, tracked.other_limits)
         return replace(activity, step=step, limit=limit, limits=judged.limits)
+
+
+def _of_gpus(activity: Activity, gpus: tuple[str, ...]) -> Activity:
+    """Return the activity of a job that uses `gpus` now; it may have used others at the last analysis."""
+    if activity.gpus == gpus:
+        return activity
+    ranks = tuple(rank for rank in activity.ranks if rank.gpu in gpus)
+    straggler = activity.straggler if activity.straggler and activity.straggler.gpu in gpus else None
+    return replace(activity, gpus=gpus, ranks=ranks, straggler=straggler)
 
 
 def _window_s(period_s: float | None) -> float:

@@ -12,7 +12,7 @@ from tests.agreement import contradictions
 
 from .corpus import HEAD, bursts, drawn, four, named, table
 from .patterns import Drawn
-from .simulated import Job, Node, outcome, state_of
+from .simulated import Job, Node, outcome, spinning, state_of
 
 DOCS = Path(__file__).parents[3] / "nvltop" / "analysis" / "activity" / "README.md"
 CORPUS = list(named())
@@ -110,3 +110,21 @@ def test_a_job_is_analysed_as_soon_as_enough_of_it_has_been_seen(refresh_s, firs
     flow = bursts(2.0, 0.4, 0.6, 40.0)
     node = Node(Job("", "", "h100", four(flow), frozenset(), refresh_s=refresh_s, seconds=0.0))
     assert next(second for second in range(1, 40) if node.run(1.0).activity) == first_s
+
+
+@pytest.mark.parametrize("traffic_s", [90.0, 30.0], ids=["at work", "silent"])
+def test_a_job_whose_gpus_change_is_shown_with_those_that_it_uses(traffic_s):
+    """Not with those of the last measurement, beside a list of its new processes."""
+    flow = bursts(2.0, 0.6, 0.96, traffic_s)
+    every = ((0, 1, 2, 3),)
+    node = Node(Job("", "", "h100", four(flow), frozenset(), seconds=0.0, jobs=every, gauges=spinning))
+    node.run(61.0)
+    for jobs in ((0, 1), (2, 3)), every, ((0, 1, 2),), every:
+        node.job = replace(node.job, jobs=jobs)
+        node.monitor.update(node._reading(None, node.now_s, node.now_s, node._processes()))
+        frame = node.run(1.0)
+        used = {job.key: job.gpus for job in frame.jobs}
+        assert {j.job: j.gpus for j in frame.judgements if j.job} == used
+        assert all(a.gpus == used[a.job] for a in frame.activity if a.job)
+        assert any(a.job for a in frame.activity)
+        assert contradictions(frame) == []
