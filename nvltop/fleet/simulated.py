@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from nvltop.fleet.queries import ERROR_WINDOWS_S, PRESENCE, VALUE_LABEL, duration
@@ -129,18 +129,27 @@ class SimulatedSource:
         return self._scenario != "xid" or now_s < self._fault_s
 
     def _link_rate(self, tray: int, gpu: int, link: int, way: str, now_s: float) -> float:
-        if not self._working(now_s):
-            return 0.0
-        slow = self._scenario == "link-degraded" and now_s > self._fault_s
-        share = 0.52 if slow else 0.61
-        if slow and (tray, gpu, link) == WEAK_LINK:
-            share *= 0.4
-        noise = zlib.crc32(f"{tray}/{gpu}/{link}/{way}/{now_s // SCRAPE_S}".encode()) / 2**32 - 0.5
-        swing = 0.04 * math.sin(now_s / 97)
-        return SPEED * share * (1 + swing + 0.05 * noise)
+        return self._link_rates(tray, gpu, (link,), way, now_s)[0]
 
     def _gpu_rate(self, tray: int, gpu: int, way: str, now_s: float) -> float:
-        return sum(self._link_rate(tray, gpu, link, way, now_s) for link in range(LINKS))
+        return sum(self._link_rates(tray, gpu, range(LINKS), way, now_s))
+
+    def _link_rates(
+        self, tray: int, gpu: int, links: Sequence[int], way: str, now_s: float
+    ) -> Sequence[float]:
+        """Return the rates of some links of a GPU."""
+        if not self._working(now_s):
+            return [0.0] * len(links)
+        slow = self._scenario == "link-degraded" and now_s > self._fault_s
+        share = 0.52 if slow else 0.61
+        swing = 0.04 * math.sin(now_s / 97)
+        seed, scrape = f"{tray}/{gpu}/", f"/{way}/{now_s // SCRAPE_S}"
+        rates = []
+        for link in links:
+            noise = zlib.crc32(f"{seed}{link}{scrape}".encode()) / 2**32 - 0.5
+            weak = 0.4 if slow and (tray, gpu, link) == WEAK_LINK else 1.0
+            rates.append(SPEED * share * weak * (1 + swing + 0.05 * noise))
+        return rates
 
     def _node(self, tray: int, now_s: float, history: bool) -> Iterator[Sample]:
         labels = _tray_labels(tray)
