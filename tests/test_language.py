@@ -32,7 +32,9 @@ SAY_INSTEAD = {
     r"\bfrom so (long|many|much)\b": "a noun phrase for the constant",
 }
 """Patterns, and what nvltop says instead."""
-FORBIDDEN = re.compile("|".join(f"(?:{pattern})" for pattern in SAY_INSTEAD), re.IGNORECASE)
+ANY = "|".join(f"(?:{pattern})" for pattern in SAY_INSTEAD)
+FORBIDDEN = re.compile(rf"\b(?=\w)(?:{ANY})", re.IGNORECASE)
+"""Each pattern begins a word, so nothing else is tried inside of words: that takes a third of the time."""
 PYTHON = sorted([*ROOT.joinpath("nvltop").rglob("*.py"), *ROOT.joinpath("tests").rglob("*.py")])
 OTHER = sorted(
     [
