@@ -48,20 +48,30 @@ def rack(bench) -> dict[str, list[Frame]]:
     return {scenario: frames(scenario) for scenario in ("training", "link-down", "gpu-lost", "errors")}
 
 
-def lines(instance: str, frames: list[Frame], end_s: float) -> Iterator[str]:
-    """Yield the samples of a node whose last frame is of `end_s`."""
-    for k, frame in enumerate(frames):
-        at_s = end_s - (len(frames) - 1 - k) * SAMPLE_S
-        own = {"instance": instance, "job": "nvltop"}
-        yield sample("up", own, 1, at_s)
-        yield sample("process_cpu_seconds_total", own, 10 + k, at_s)
-        for family in families(frame):
-            for labels, value in family.samples:
-                yield sample(family.metric.full_name, {**labels, **own}, value, at_s)
+Samples = list[tuple[str, float]]
+"""Begin of each line up to the labels of the server itself, and the value."""
 
 
-def sample(name: str, labels: dict[str, str], value: float, at_s: float) -> str:
-    return f"{name}{{{','.join(f'{k}={json.dumps(v)}' for k, v in labels.items())}}} {value} {at_s:.3f}\n"
+def samples(frame: Frame) -> Samples:
+    """Return what a node exports at a frame."""
+    found: Samples = []
+    for family in families(frame):
+        for labels, value in family.samples:
+            own = "".join([f"{name}={json.dumps(text)}," for name, text in labels.items()])
+            found.append((f"{family.metric.full_name}{{{own}", value))
+    return found
+
+
+def lines(instance: str, scrapes: list[Samples], end_s: float) -> Iterator[str]:
+    """Yield the samples of a node whose last scrape is of `end_s`."""
+    for k, scrape in enumerate(scrapes):
+        at_s = end_s - (len(scrapes) - 1 - k) * SAMPLE_S
+        for begin, value in (("up{", 1.0), ("process_cpu_seconds_total{", 10.0 + k), *scrape):
+            yield line(begin, instance, value, at_s)
+
+
+def line(begin: str, instance: str, value: float, at_s: float) -> str:
+    return f'{begin}instance="{instance}",job="nvltop"}} {value} {at_s:.3f}\n'
 
 
 @pytest.fixture
@@ -69,14 +79,15 @@ def prometheus(rack, tmp_path) -> Iterator[Prometheus]:
     """Start a Prometheus that has the samples of the last minutes of the rack."""
     now_s = time.time()
     names = [f"tray{n:02}:19400" for n in range(TRAYS)]
-    frames = dict.fromkeys(names, rack["training"])
-    frames |= dict(zip(names[3:], (rack["link-down"], rack["gpu-lost"], rack["errors"]), strict=False))
+    scraped = {scenario: [*map(samples, frames)] for scenario, frames in rack.items()}
+    trays = dict.fromkeys(names, scraped["training"])
+    trays |= dict(zip(names[3:], (scraped[s] for s in ("link-down", "gpu-lost", "errors")), strict=False))
     with (tmp_path / "samples").open("w") as file:
         for name in names[:-1]:
-            file.writelines(lines(name, frames[name], now_s))
+            file.writelines(lines(name, trays[name], now_s))
         silent = names[-1]
-        file.writelines(lines(silent, frames[silent], now_s - SILENT_S))
-        file.write(sample("up", {"instance": silent, "job": "nvltop"}, 0, now_s))
+        file.writelines(lines(silent, trays[silent], now_s - SILENT_S))
+        file.write(line("up{", silent, 0.0, now_s))
         file.write("# EOF\n")
     made = promtool(
         "tsdb", "create-blocks-from", "openmetrics", str(tmp_path / "samples"), str(tmp_path / "data")
