@@ -21,9 +21,9 @@ from nvltop.analysis.activity.gpu_groups import GpuGroup
 from nvltop.analysis.activity.job_state import JobState, alike
 from nvltop.analysis.activity.link_usage import MIN_TRAFFIC_SHARE, LinkUsage, measure_usage
 from nvltop.analysis.activity.overlap import NO_CONTRAST, measure_overlap
-from nvltop.analysis.activity.traffic_series import MIN_READ_SHARE, TrafficSpan
+from nvltop.analysis.activity.traffic_series import TrafficSpan
 from nvltop.analysis.activity.traffic_store import MAX_LAG_S
-from nvltop.analysis.activity.usage_trace import LimitBounds, UsageTrace
+from nvltop.analysis.activity.usage_trace import LimitBounds, UsageTrace, after_gap
 from nvltop.analysis.link_capacity import NO_LINK_UP
 from nvltop.analysis.rates import max_gap_s
 from nvltop.analysis.verdict import GPU_BUSY_PERCENT
@@ -66,6 +66,7 @@ OVERLAP_INTERVAL_S: Final = 4.0
 """Shortest time between two measurements of the overlap, seconds."""
 RESTART_S: Final = 120.0
 """Time with less traffic than before after which a job is evaluated by its new traffic, seconds."""
+NO_SPEED: Final = "the speed of the links could not be read"
 SIMILAR_LIMIT: Final = 0.8
 """Share of the longest time at the limit above which another GPU is limited as much."""
 
@@ -131,6 +132,8 @@ class BottleneckEvaluator:
         job = self._jobs.setdefault(group.key, JobState())
         members = [frames[uuid] for uuid in group.gpus]
         blank = Judgement(group.job.key if group.job else None, group.gpus, "unknown", step_s=period_s)
+        if _without_speed(members):
+            return replace(blank, state="unclear", why=NO_SPEED)
         traces = {u: t for u in group.gpus if (t := self._traces.get(u)) and t.newest_s > 0}
         if not traces:
             return replace(blank, why=_why_unread(members))
@@ -207,7 +210,7 @@ class BottleneckEvaluator:
         available_s = end_s - oldest_s
         if available_s < wanted_s and period_s and available_s >= period_s:
             wanted_s = available_s // period_s * period_s
-        start_s = _after_gap(traces, max(oldest_s, end_s - wanted_s), end_s)
+        start_s = after_gap(traces, max(oldest_s, end_s - wanted_s), end_s)
         by_uuid = {g.gpu.uuid: g for g in members}
         bounds = self._bounds_of(members[0])
         usages: dict[str, LinkUsage] = {}
@@ -317,13 +320,10 @@ class BottleneckEvaluator:
         return replace(last, state="no-traffic" if working else "idle")
 
 
-def _after_gap(traces: Mapping[str, UsageTrace], start_s: float, end_s: float) -> float:
-    """Return the start of a window, after a gap in the readings if too much of the window was not read."""
-    resumed_s = min(t.resumed_s for t in traces.values())
-    if resumed_s <= start_s:
-        return start_s
-    read_s = max(sum(t.between(start_s, end_s).read_s) for t in traces.values())
-    return start_s if read_s >= MIN_READ_SHARE * (end_s - start_s) else resumed_s
+def _without_speed(members: Sequence[GpuFrame]) -> bool:
+    """Return whether GPUs carry traffic, and the speed of their links is not known."""
+    moved = any(known(rate := g.nvlink.tx_bytes_per_s) and rate for g in members)
+    return moved and all(isinstance(g.nvlink.speed_bytes_per_s, Missing) for g in members)
 
 
 def _why_unread(members: Sequence[GpuFrame]) -> str:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 from array import array
 from bisect import bisect_left, bisect_right
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from nvltop.analysis.activity.traffic_series import PeerTraffic, TrafficSpan
+from nvltop.analysis.activity.traffic_series import MIN_READ_SHARE, PeerTraffic, TrafficSpan
 from nvltop.analysis.rates import MIN_GAP_S
 
 HISTORY_S: Final = 90.0
@@ -195,3 +196,12 @@ class UsageTrace:
     def remote(self) -> str | None:
         """UUID of the GPU at the other end of the most used links; None behind NVSwitches."""
         return max(self.remotes, key=self.remotes.__getitem__, default=None)
+
+
+def after_gap(traces: Mapping[str, UsageTrace], start_s: float, end_s: float) -> float:
+    """Return the start of a window, after a gap in the readings if too much of the window was not read."""
+    resumed_s = min(t.resumed_s for t in traces.values())
+    if resumed_s <= start_s:
+        return start_s
+    read_s = max(sum(t.between(start_s, end_s).read_s) for t in traces.values())
+    return start_s if read_s >= MIN_READ_SHARE * (end_s - start_s) else resumed_s

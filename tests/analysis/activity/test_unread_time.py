@@ -55,3 +55,15 @@ def test_the_time_that_could_not_be_read_was_not_watched(bench):
     for frame in b.frames(20.0):
         assert all(j.window_s <= b.clock.now - resumed_s for j in frame.judgements)
     assert frame.judgements[0].state == "limits"
+
+
+def test_traffic_without_a_link_speed_is_not_unknown(bench):
+    def no_speed(lib):
+        for field_id in (90, 164, *range(84, 90), *range(132, 138)):
+            lib.fields.tables[0][field_id] = lambda g, s, t: (3, 0, 0)
+
+    frame = bench("h100-two", prepare=no_speed).run(10.0)
+    assert known(frame.gpus[0].nvlink.tx_bytes_per_s)
+    assert isinstance(frame.gpus[0].nvlink.speed_bytes_per_s, Missing)
+    assert frame.verdict.headline == "NVLink carries traffic; its limit is unknown"
+    assert "the speed of the links could not be read" in frame.verdict.summary
