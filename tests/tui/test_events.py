@@ -79,11 +79,11 @@ async def test_enter_goes_to_link_gpu_nic_and_jobs(app):
     async with app.run_test(size=(120, 36)) as pilot:
         await settle(app, pilot, 15)
         tab = app.main.tab
-        tab.post_message(tab.SubjectRequested(None, None, None, "stuck-collective"))
+        tab.host.show_subject(None, None, None, "stuck-collective")
         await pilot.pause()
         assert app.main.tab.TITLE == "Processes"
         uuid = app.view.gpus[5].gpu.uuid
-        tab.post_message(tab.SubjectRequested(uuid, None, None, "gpu-lost"))
+        tab.host.show_subject(uuid, None, None, "gpu-lost")
         await pilot.pause()
         await settle(app, pilot)
         assert isinstance(app.main.page, GpuPage)
@@ -94,7 +94,7 @@ async def test_enter_goes_to_link_gpu_nic_and_jobs(app):
         assert "GPU 0 · NVIDIA H100" in app.main.page._page.text()
         await pilot.press("escape")
         assert app.main.tab.TITLE == "Processes"
-        tab.post_message(tab.SubjectRequested(None, None, None, "driver"))
+        tab.host.show_subject(None, None, None, "driver")
         await pilot.pause()
         assert app.main.tab.TITLE == "Health"
         await pilot.press(EVENTS)
@@ -120,6 +120,6 @@ async def test_a_click_on_a_fault_in_the_header_shows_it_in_health(app):
         await settle(app, pilot, 25)
         assert "GPU 3 link 7 DOWN" in app.main._header.text()
         for line in (2, 3):
-            await app.main.show_title("Main")
+            app.main.show_title("Main")
             await pilot.click("#header", offset=(70, line))
             assert app.main.tab.TITLE == "Health"

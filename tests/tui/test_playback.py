@@ -82,6 +82,16 @@ async def test_keys_move_in_the_recording(recording):
         assert app.view.replay.position_s == pytest.approx(app.view.replay.length_s / 2, rel=0.05)
 
 
+async def test_text_of_a_prompt_does_not_control_the_replay(recording):
+    app = Nvltop(ReplaySource(recording, clock=lambda: 100.0), Settings())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("space", "slash", "g", "n", "space", "full_stop", "N", "left", "x")
+        assert app.main._prompt._input.value == "gn .xN"
+        assert app.view.replay.paused
+        assert app.view.replay.position_s == pytest.approx(0.0)
+        assert app.screen is app.main
+
+
 async def test_a_recording_is_shown_as_soon_as_the_screen_is(recording):
     app = Nvltop(ReplaySource(recording, clock=lambda: 100.0), Settings())
     async with app.run_test(size=(120, 40)) as pilot:

@@ -4,33 +4,119 @@ from __future__ import annotations
 
 import pytest
 from textual import events
+from textual.widgets import Input, OptionList
 
+from nvltop.config.settings import Settings
+from nvltop.fleet.simulated import SimulatedSource
+from nvltop.tui.fleet.app import FleetApp
+from nvltop.tui.fleet.detail_page import GpusPage, LinksPage
+from nvltop.tui.fleet.nodes_tab import NodesTab
 from nvltop.tui.tabs.registry import TABS
 from nvltop.tui.widgets.rows_widget import RowsWidget
 
 pytestmark = pytest.mark.usefixtures("exact_wait")
 
 MOVES = ("down", "pagedown", "end")
-TYPED = [(str(number), key, key) for number in range(1, len(TABS) + 1) for key in MOVES]
+TABS_AND_MOVES = [f"{number} {key} {key}" for number in range(1, len(TABS) + 1) for key in MOVES]
+PAGES = [
+    "enter down enter pagedown", "enter down enter escape escape down", "m enter down", "i enter right",
+    "2 enter pagedown", "2 enter right", "2 enter escape down", "2 enter 3 down", "2 down enter b enter",
+    "3 enter pagedown", "3 down enter escape down", "4 enter right", "4 enter escape down",
+    "5 enter right", "5 enter escape down", "6 down R R escape", "4 tab enter backspace down",
+]  # fmt: skip
+PROMPTS = [
+    "slash g p u space 5 enter down", "slash 6 escape down", "3 backslash c r c backspace enter down",
+    "3 backslash 5 enter escape down", "backslash 4 enter 2 enter right", "slash 1 left 2 enter n q enter",
+]  # fmt: skip
+DIALOGS = [
+    "3 f6 down enter down", "f6 end enter pagedown", "3 f6 escape down", "3 f6 l i enter down",
+    "f2 down right escape down", "f2 down enter down enter escape 2", "f1 escape down", "f1 down f10 2",
+    "b enter 3 down", "b end enter x escape 3", "6 f9 down enter enter down", "6 f9 k enter escape down",
+    "6 u down enter down", "I down", "f6 enter down", "f1 pagedown", "f1 end",
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("typed", TYPED, ids=" ".join)
+async def state(app, typed, ahead):
+    """Return what is on the screen after some keys, which are typed one by one or all at once."""
+    app = app("dgx-h100", "link-failure", 60.0)
+    async with app.run_test(size=(120, 40)) as pilot:
+        app.step()
+        await pilot.pause()
+        if ahead:
+            type_ahead(app, typed)
+        else:
+            await pilot.press(*typed.split())
+        await pilot.pause()
+        await pilot.pause()
+        app.step()
+        await pilot.pause()
+        main, screen = app.main, app.screen
+        return (
+            type(screen),
+            type(main.visible_tab),
+            app.view.gpu,
+            main._keys.text() if not main._prompt.display else main._prompt._input.value,
+            [widget.text() for widget in main.visible_tab.query(RowsWidget)],
+            [(box.highlighted, box.option_count) for box in screen.query(OptionList)],
+            [line.value for line in screen.query(Input)],
+            [child.scroll_offset for child in screen.children],
+        )
+
+
+def type_ahead(app, typed):
+    for name in typed.split():
+        app.post_message(events.Key(name, name if len(name) == 1 else {"space": " "}.get(name)))
+
+
+@pytest.mark.parametrize("typed", TABS_AND_MOVES + PAGES + PROMPTS + DIALOGS)
 async def test_keys_typed_ahead_do_what_they_do_one_by_one(app, node_clock, typed):
-    states, begin_s = [], node_clock.now
-    for ahead in (False, True):
-        node_clock.now = begin_s  # the same run, which the node reads once
-        its = app("dgx-h100", "link-failure", 20.0)
-        async with its.run_test(size=(120, 40)) as pilot:
-            its.step()
-            await pilot.pause()
-            for name in typed:
-                if ahead:
-                    its.post_message(events.Key(name, name if len(name) == 1 else None))
-                else:
-                    await pilot.press(name)
-            await pilot.pause()
-            await pilot.pause()
-            shown = its.main.visible_tab
-            texts = [widget.text() for widget in shown.query(RowsWidget)]
-            states.append((type(shown), shown.view.gpu, its.main._keys.text(), texts))
-    assert states[0] == states[1]
+    begin_s = node_clock.now
+    one_by_one = await state(app, typed, False)
+    node_clock.now = begin_s  # the same run, which the node reads once
+    assert await state(app, typed, True) == one_by_one
+
+
+async def test_a_paste_and_the_keys_around_it_keep_their_order(app):
+    app = app("dgx-h100", "errors")
+    async with app.run_test(size=(120, 40)) as pilot:
+        type_ahead(app, "3 backslash c")
+        app.post_message(events.Paste("rc\nsecond line"))
+        type_ahead(app, "x backspace enter 2")
+        await pilot.pause()
+        assert app.main.tabs[2].filter_text == "crc"
+        assert app.main.tab.TITLE == "Links"
+        assert not app.main._prompt.display
+
+
+async def test_keys_typed_ahead_on_the_screen_of_many_nodes():
+    app = FleetApp(SimulatedSource("xid"), Settings(), 5.0)
+    async with app.run_test(size=(120, 40)) as pilot:
+        while not app.view.fleet.nodes:
+            await pilot.pause(0.01)
+        type_ahead(app, "f3 t r a y 0 4 enter enter")
+        await pilot.pause()
+        assert isinstance(app.main.page, GpusPage)
+        assert isinstance(app.main.tab, NodesTab)
+        assert app.main.tab.selected.name == "tray04"
+        assert app.poller._watched == (app.main.page.node, "") == (app.main.tab.selected.key, "")
+        type_ahead(app, "escape down enter 2 down f6 down escape")
+        await pilot.pause()
+        assert app.main.tab.TITLE == "Links"
+        assert app.main.page is None
+        assert app.screen is app.main
+        assert app.poller._watched is None, "a page that is left for a tab is read no more"
+
+
+async def test_a_page_that_replaces_itself_by_a_double_click_is_not_waited_for():
+    app = FleetApp(SimulatedSource("xid"), Settings(), 5.0)
+    async with app.run_test(size=(120, 40)) as pilot:
+        while not app.view.fleet.nodes:
+            await pilot.pause(0.01)
+        await pilot.press("enter")
+        while not (app.view.detail and app.view.detail.gpus):
+            await pilot.pause(0.01)
+        await pilot.click(app.main.page._list, offset=(5, 2), times=2)
+        assert isinstance(app.main.page, LinksPage)
+        await pilot.press("escape", "escape")
+        assert app.main.page is None
+        assert not app.main.query(GpusPage)

@@ -56,7 +56,3 @@ class GpuPage(Tab):
         if self._uuid in uuids:
             self._uuid = uuids[(uuids.index(self._uuid) + by) % len(uuids)]
             self.request_draw()
-
-    def action_close(self) -> None:
-        """Close the page."""
-        self.post_message(self.PageClosed())

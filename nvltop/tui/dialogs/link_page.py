@@ -58,7 +58,3 @@ class LinkPage(Tab):
         if g and g.links:
             self._index = (self._index + by) % len(g.links)
         self.request_draw()
-
-    def action_close(self) -> None:
-        """Go back to the tab."""
-        self.post_message(self.PageClosed())

@@ -46,7 +46,3 @@ class NicPage(Tab):
         f = nic_rows.find(self.view, self._device, self._port)
         lines = len(nic_rows.counters(f)) if f else 0
         self._top = max(0, min(self._top + by, lines - 1))
-
-    def action_close(self) -> None:
-        """Go back to the tab."""
-        self.post_message(self.PageClosed())

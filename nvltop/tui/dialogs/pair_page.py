@@ -47,7 +47,3 @@ class PairPage(Tab):
         if max(self._row, self._column) < len(gpus):
             count = len(pair_rows.links_between(gpus[self._row], gpus[self._column]))
             self._top = max(0, min(self._top + by, count - 1))
-
-    def action_close(self) -> None:
-        """Go back to the tab."""
-        self.post_message(self.PageClosed())

@@ -102,7 +102,3 @@ class RasPage(Tab):
         if report is not None:
             self.view.nccl_report = tuple(lines)
         self.request_draw()
-
-    def action_close(self) -> None:
-        """Go back to the tab."""
-        self.post_message(self.PageClosed())

@@ -18,7 +18,6 @@ from nvltop.fleet.poller import Poller, Update
 from nvltop.fleet.source import Source
 from nvltop.formatting import BITS, BYTES
 from nvltop.text import clean
-from nvltop.tui.fleet.detail_page import DetailPage
 from nvltop.tui.fleet.help_text import HELP_TEXT
 from nvltop.tui.fleet.nodes_tab import NodesTab
 from nvltop.tui.fleet.screen import FleetScreen
@@ -135,13 +134,12 @@ class FleetApp(TerminalApp):
         """Remove a silent node."""
         self.poller.retire(message.node)
 
-    def on_detail_page_wanted(self, message: DetailPage.Wanted) -> None:
+    def on_fleet_screen_details_wanted(self, message: FleetScreen.DetailsWanted) -> None:
         """Read what a page shows."""
-        self.poller.watch(message.node, message.gpu)
-
-    def on_tab_page_closed(self) -> None:
-        """Read no more details."""
-        self.poller.unwatch()
+        if message.page:
+            self.poller.watch(message.page.node, message.page.gpu)
+        else:
+            self.poller.unwatch()
 
     def action_help(self) -> None:
         """Show the help."""

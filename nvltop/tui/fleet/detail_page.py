@@ -7,7 +7,6 @@ from typing import ClassVar, TypeVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.message import Message
 
 from nvltop.fleet import phrases
 from nvltop.fleet.model import Detail, GpuRow, LinkRow
@@ -44,19 +43,12 @@ class DetailPage(ListTab[R]):
     ]
     view: FleetViewState
 
-    class Wanted(Message):
-        """A request to read the GPUs of a node, or the links of one of them."""
-
-        def __init__(self, node: str, gpu: str) -> None:
-            super().__init__()
-            self.node, self.gpu = node, gpu
-
     def __init__(
         self, view: FleetViewState, output: DirectOutput, node: str, gpu: str = "", first: str = ""
     ) -> None:
         """Show the GPUs of a node, or the links of its GPU `gpu`; select number `first`, if it is given."""
         super().__init__(view, output)
-        self._node, self._gpu = node, gpu
+        self.node, self.gpu = node, gpu
         self._first_selected = first
         self._place = RowsWidget(output, "place")
         self._charts = RowsWidget(output, "charts")
@@ -68,15 +60,11 @@ class DetailPage(ListTab[R]):
         yield self._list
         yield self._charts
 
-    def on_mount(self) -> None:
-        """Request what the page shows."""
-        self.post_message(self.Wanted(self._node, self._gpu))
-
     @property
     def detail(self) -> Detail | None:
         """What was read for this page; None before that."""
         detail = self.view.detail
-        return detail if detail and (detail.node, detail.gpu) == (self._node, self._gpu) else None
+        return detail if detail and (detail.node, detail.gpu) == (self.node, self.gpu) else None
 
     def set_order(self) -> None:
         """Filter and sort the items; select at first the one that the page was opened for."""
@@ -163,10 +151,6 @@ class DetailPage(ListTab[R]):
             return ""
         return detail.problem or f"of {phrases.clock(detail.time_s)}"
 
-    def action_close(self) -> None:
-        """Go back to the tab."""
-        self.post_message(self.PageClosed())
-
     def action_enter(self) -> None:
         """Do nothing: links have no page of their own."""
 
@@ -192,9 +176,9 @@ class GpusPage(DetailPage[GpuRow]):
 
     def title(self) -> str:
         """Return the name of the node, its worst finding and the age of its values."""
-        node = self.view.node(self._node)
+        node = self.view.node(self.node)
         if node is None:
-            return f"{self._node}: no longer listed"
+            return f"{self.node}: no longer listed"
         aged = f"values {age(node.age_s)} old" if known(node.age_s) else ""
         text, _ = worst(node)
         return f"{node.name}: {' · '.join(part for part in (text, aged) if part)}"
@@ -206,7 +190,7 @@ class GpusPage(DetailPage[GpuRow]):
     def action_enter(self) -> None:
         """Show the links of the selected GPU."""
         if item := self.selected:
-            self.open_page(LinksPage(self.view, self.output, self._node, item.gpu))
+            self.open_page(LinksPage(self.view, self.output, self.node, item.gpu))
 
 
 class LinksPage(DetailPage[LinkRow]):
@@ -225,14 +209,14 @@ class LinksPage(DetailPage[LinkRow]):
 
     def title(self) -> str:
         """Return the name of the GPU, and its findings."""
-        node = self.view.node(self._node)
-        its = [f for f in node.findings if f.gpu == self._gpu] if node else []
+        node = self.view.node(self.node)
+        its = [f for f in node.findings if f.gpu == self.gpu] if node else []
         found = ", ".join(f"{phrases.described(f)}{f' link {f.link}' if f.link else ''}" for f in its[:3])
-        return f"{self.view.name(self._node)} GPU {self._gpu}: {found or 'its links'}"
+        return f"{self.view.name(self.node)} GPU {self.gpu}: {found or 'its links'}"
 
     def action_close(self) -> None:
         """Go back to the GPUs of the node."""
-        self.open_page(GpusPage(self.view, self.output, self._node, first=self._gpu))
+        self.open_page(GpusPage(self.view, self.output, self.node, first=self.gpu))
 
 
 def _speed(item: GpuRow | LinkRow) -> Maybe[float]:

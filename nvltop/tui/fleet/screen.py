@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from textual.binding import Binding, BindingType
+from textual.message import Message
 
 from nvltop.tui import keys
 from nvltop.tui.fleet import head
+from nvltop.tui.fleet.detail_page import DetailPage
 from nvltop.tui.fleet.events_tab import EventsTab, WorstLinksTab
 from nvltop.tui.fleet.nodes_tab import NodesTab
 from nvltop.tui.fleet.view_state import FleetViewState
@@ -36,6 +38,24 @@ class FleetScreen(TabbedScreen):
 
         super().__init__([tab.TITLE for tab in TABS], make_tab, output)
         self._view = view
+
+    class DetailsWanted(Message):
+        """A request to read what a page shows, or nothing more than the tabs do."""
+
+        def __init__(self, page: DetailPage[Any] | None) -> None:
+            super().__init__()
+            self.page = page
+
+    def open_page(self, page: Tab) -> None:
+        """Show a page over the current tab, and read what it shows."""
+        super().open_page(page)
+        if isinstance(page, DetailPage):
+            self.post_message(self.DetailsWanted(page))
+
+    def close_page(self) -> None:
+        """Show the current tab, and read no more details."""
+        super().close_page()
+        self.post_message(self.DetailsWanted(None))
 
     def header_rows(self, width: int) -> Sequence[Row]:
         """Return the header."""

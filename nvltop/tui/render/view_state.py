@@ -68,6 +68,8 @@ class ViewState:
     """Columns of the GPU table that the user has hidden."""
     extra: frozenset[str] = frozenset()
     """Further columns of the GPU table that the user has chosen."""
+    selectable: Sequence[GpuFrame] = ()
+    """The GPUs that are listed without a filter, in the order of the frame."""
     gpus: tuple[GpuFrame, ...] = ()
     """The listed GPUs, in the order of the table."""
     gpu: int = 0
@@ -214,10 +216,10 @@ class ViewState:
         index_of = {g.gpu.uuid: g.gpu.index for g in self.frame.gpus}
         return displayable(remote_name(link, index_of), self.glyphs)
 
-    def list_gpus(self, gpus: Sequence[GpuFrame]) -> None:
-        """List those of the GPUs that match the filter, in order; the selected GPU stays selected."""
+    def list_gpus(self) -> None:
+        """List the selectable GPUs that match the filter, in order; the selected GPU stays selected."""
         selected = self.selected
-        found = filtered_and_sorted(gpus, self.filter_text, self.sort, self.descending)
+        found = filtered_and_sorted(self.selectable, self.filter_text, self.sort, self.descending)
         criterion = self.filter_text, self.sort, self.descending
         self.gpus = tuple(self.gpu_order.apply(found, lambda g: g.gpu.uuid, criterion, self.now_s))
         if selected and selected.gpu.uuid != (self.selected.gpu.uuid if self.selected else None):

@@ -166,7 +166,7 @@ class Nvltop(TerminalApp):
         if action == "end_comparison":
             return self.view.baseline is not None
         if action in ("replay", "go_to"):
-            return bool(self._playback)
+            return bool(self._playback) and not self.main.is_prompting
         return super().check_action(action, parameters)
 
     def on_mount(self) -> None:
@@ -237,7 +237,8 @@ class Nvltop(TerminalApp):
             self.view.frame = frame
             self._comparison.add_frame(frame)
             only = self._only
-            self.view.list_gpus([g for g in frame.gpus if only is None or g.gpu.uuid in only])
+            self.view.selectable = [g for g in frame.gpus if only is None or g.gpu.uuid in only]
+            self.view.list_gpus()
         if self.screen is self.main or isinstance(self.screen, ModalScreen):
             self.main.draw_frame()
         if self.settings.snapshot_on_critical:
@@ -246,10 +247,6 @@ class Nvltop(TerminalApp):
         self._cost.record(self._frame_count)
         if self._frame_count == self.settings.max_refreshes:
             self.call_after_refresh(self.leave, self.exit_status)
-
-    def on_main_tab_order_changed(self) -> None:
-        """List the GPUs in the new order."""
-        self.step()
 
     def action_compare(self) -> None:
         """Choose what Errors and the link page compare with, or end the comparison."""

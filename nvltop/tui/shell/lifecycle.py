@@ -11,6 +11,7 @@ from typing import Any, Final
 from textual import events
 from textual.actions import ActionParseResult
 from textual.dom import DOMNode
+from textual.widget import AwaitMount
 
 from nvltop.analysis.select import NoSuchGpuError, select
 from nvltop.frozen import frozen
@@ -18,10 +19,10 @@ from nvltop.model import Inventory
 from nvltop.text import clean
 from nvltop.tui.shell import terminal, textual_private
 from nvltop.tui.shell.first_picture import FirstPicture
-from nvltop.tui.shell.tabbed_screen import TabbedScreen
 from nvltop.tui.shell.terminal_guard import TerminalGuard
 from nvltop.tui.shell.textual_private import PrivateApp
 from nvltop.tui.shell.tty_driver import TtyDriver
+from nvltop.tui.widgets.key_screen import KeyScreen
 
 FILES_REPLACED: Final = "not possible: the files of nvltop were replaced while it ran; start it again"
 
@@ -65,15 +66,26 @@ class TerminalApp(PrivateApp[None]):
         self._event_loop.set_exception_handler(self._callback_failed)
 
     async def on_event(self, event: events.Event) -> None:
-        """Handle an event; a key that no widget has handled is for a prompt that opens, or for the bindings.
+        """Handle an event; a key completely, before the next one.
 
-        Keys that arrive together with the one that opens a prompt were sent to the widget that had the focus.
+        Textual posts keys to the widget that has the focus, and so those that were typed ahead to the one
+        that had it before. Here a key that opens a page, prompt or dialog, or closes one, does so at once. It
+        waits for no other widget but a dialog that the key before has opened.
         """
-        if isinstance(event, events.Key) and event.is_forwarded and self.screen_stack:
+        if isinstance(event, (events.Key, events.Paste)) and not event.is_forwarded and self.screen_stack:
             screen = self.screen
-            if isinstance(screen, TabbedScreen) and await screen.take_key(event):
+            if isinstance(screen, KeyScreen) and self.can_run_bindings:
+                await self._handle_key(event, screen)
                 return
         await super().on_event(event)
+
+    async def _handle_key(self, event: events.Key | events.Paste, screen: KeyScreen[Any]) -> None:
+        """Use a key or paste as text, or run the binding of the key."""
+        if not screen.is_mounted:
+            await AwaitMount(screen, [screen])
+        self.app_focus = True
+        if not screen.take_text(event) and isinstance(event, events.Key):
+            await self.run_binding(event.key)
 
     async def run_action(
         self,

@@ -105,24 +105,24 @@ class MainScreen(TabbedScreen):
             self._replay.show([fit(timeline(self._view.replay, width), width)])
         super().draw()
 
-    async def on_tab_subject_requested(self, message: Tab.SubjectRequested) -> None:
+    def show_subject(self, gpu: str | None, link: int | None, nic: str | None, rule: str) -> None:
         """Show the link, GPU, NIC or jobs that a finding or event is about; else the findings."""
         view = self._view
-        if message.gpu and not message.nic and message.link is not None:
-            await self.open_page(pages.link_page(view, self._output, message.gpu, message.link))
-        elif message.rule in JOB_RULES:
-            await self.show_title(PROCESSES)
-        elif message.nic and (port := self._port(message)) is not None:
-            await self.open_page(pages.nic_page(view, self._output, message.nic, port))
-        elif message.gpu:
-            await self.open_page(pages.gpu_page(view, self._output, message.gpu))
+        if gpu and not nic and link is not None:
+            self.open_page(pages.link_page(view, self._output, gpu, link))
+        elif rule in JOB_RULES:
+            self.show_title(PROCESSES)
+        elif nic and (port := self._port(nic, link)) is not None:
+            self.open_page(pages.nic_page(view, self._output, nic, port))
+        elif gpu:
+            self.open_page(pages.gpu_page(view, self._output, gpu))
         else:
-            await self.show_title(HEALTH)
+            self.show_title(HEALTH)
 
-    def _port(self, message: Tab.SubjectRequested) -> int | None:
-        """Return the port of the NIC that a request is about; None if there is none now."""
-        ports = [f.port.port for f in self._view.frame.nics if f.nic.device == message.nic]
-        return message.link if message.link in ports else next(iter(ports), None)
+    def _port(self, nic: str, port: int | None) -> int | None:
+        """Return this port of a NIC, or else its first one; None if it has none now."""
+        ports = [f.port.port for f in self._view.frame.nics if f.nic.device == nic]
+        return port if port in ports else next(iter(ports), None)
 
     def action_interval(self, by: int) -> None:
         """Use the next longer or shorter interval of the readings."""
@@ -136,7 +136,7 @@ class MainScreen(TabbedScreen):
             frame = self._view.frame
             fault = any(f.severity.is_problem for f in frame.findings)
             unseen = not fault and away(frame, self._view.acknowledged_s)
-            await self.show_title(EVENTS if unseen else HEALTH)
+            self.show_title(EVENTS if unseen else HEALTH)
         if self._view.replay and self._replay.region.contains(x, y):
             to_s = position_at(self._view.replay, self.size.width, x)
             if to_s is not None:

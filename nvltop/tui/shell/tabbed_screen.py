@@ -21,7 +21,7 @@ from nvltop.tui.shell import terminal, textual_private
 from nvltop.tui.widgets.direct_output import DirectOutput
 from nvltop.tui.widgets.prompt import Prompt
 from nvltop.tui.widgets.rows_widget import RowsWidget
-from nvltop.tui.widgets.tab import Tab
+from nvltop.tui.widgets.tab import Question, Tab, TabHost
 
 STALL_RETRY_S: Final = 0.03
 """Time after which drawing is tried again on a terminal that accepts no output."""
@@ -32,7 +32,7 @@ ROW_WIDGETS: Final = (Screen, Tab, Horizontal, RowsWidget)
 """Widgets that contain nothing but rows; any other widget may cover them."""
 
 
-class TabbedScreen(Screen[None]):
+class TabbedScreen(TabHost):
     """Header, tab row, the current tab, function bar; subclasses implement the methods that raise.
 
     `draw_frame` brings it up to date.
@@ -69,7 +69,7 @@ class TabbedScreen(Screen[None]):
         self._header = RowsWidget(output, "header")
         self._tabs = RowsWidget(output, "tabs")
         self._keys = RowsWidget(output, "keys")
-        self._prompt = Prompt()
+        self._prompt = Prompt(self._prompt_closed)
         self._retry: Timer | None = None
         """Set while the terminal accepts no output."""
         self.titles = tuple(titles)
@@ -179,9 +179,10 @@ class TabbedScreen(Screen[None]):
 
     def _show(self, tab: Tab) -> None:
         """Show a tab or page."""
+        self._prompt.close()
         for other in self.query(Tab):
             other.display = other is tab
-        # At once, unlike `tab.focus`, so that the keys that were typed after the tab's own go to this tab.
+        # At once, unlike `tab.focus`: the keys that follow are for this tab.
         self.set_focus(tab, scroll_visible=False)
         if tab.size:
             # It was shown before, so its size is usually right already.
@@ -192,63 +193,59 @@ class TabbedScreen(Screen[None]):
         # Textual sets the sizes of the widgets before the next refresh.
         self.call_after_refresh(self.draw_frame)
 
-    async def action_show_tab(self, index: int) -> None:
+    def action_show_tab(self, index: int) -> None:
         """Show the tab at a position of the tab row."""
         if index < len(self.titles):
             if index not in self.tabs:
                 self.tabs[index] = self._make_tab(index)
-                await self.mount(self.tabs[index], before=self._keys)
+                self.mount(self.tabs[index], before=self._keys)
             self.tab = self.tabs[index]
-            await self._close()
+            self.close_page()
 
-    async def action_next_tab(self, way: int) -> None:
+    def action_next_tab(self, way: int) -> None:
         """Show the next tab (1) or the previous one (-1); the first follows the last."""
-        await self.action_show_tab((self._tab_index() + way) % len(self.titles))
+        self.action_show_tab((self._tab_index() + way) % len(self.titles))
 
     def _tab_index(self) -> int:
         """Return the position of the current tab in the tab row."""
         return self.titles.index(self.tab.TITLE)
 
-    async def on_tab_page_opened(self, message: Tab.PageOpened) -> None:
-        """Show a page over the current tab."""
-        await self.open_page(message.page)
-
-    async def open_page(self, page: Tab) -> None:
-        """Show a page over the current tab."""
-        await self._close()
-        self.page = page
-        await self.mount(self.page, before=self._keys)
-        self._show(self.page)
-
-    async def show_title(self, title: str) -> None:
+    def show_title(self, title: str) -> None:
         """Show the tab with a title."""
-        await self.action_show_tab(self.titles.index(title))
+        self.action_show_tab(self.titles.index(title))
 
-    async def on_tab_page_closed(self) -> None:
-        """Close the page."""
-        await self._close()
+    def open_page(self, page: Tab) -> None:
+        """Show a page over the current tab, in place of another page."""
+        self.mount(page, before=self._keys)
+        self._change_page(page)
 
-    async def _close(self) -> None:
-        if self.page:
-            page, self.page = self.page, None
-            await page.remove()
-        self._show(self.tab)
+    def close_page(self) -> None:
+        """Show the current tab, not a page."""
+        self._change_page(None)
 
-    async def on_tab_prompt_requested(self, message: Tab.PromptRequested) -> None:
+    def _change_page(self, page: Tab | None) -> None:
+        before, self.page = self.page, page
+        self._show(self.visible_tab)
+        if before:
+            # Nothing waits for its end: a page may close itself.
+            before.remove()
+
+    @property
+    def is_prompting(self) -> bool:
+        """Whether the prompt is open."""
+        return self._prompt.display
+
+    def ask(self, question: Question) -> None:
         """Show the prompt in place of the function bar."""
-        self.visible_tab.prompting = False
-        await self._prompt.ask(message)
+        self._prompt.ask(question)
 
-    async def take_key(self, event: events.Key) -> bool:
-        """Give a key to the prompt if it was typed before the prompt had the focus; return whether it was."""
-        if not self.visible_tab.prompting:
-            return await self._prompt.take(event)
-        self._prompt.keep(event)
-        return True
+    def take_text(self, event: events.Key | events.Paste) -> bool:
+        """Insert text into the prompt, if it is open."""
+        return self._prompt.take_text(event)
 
-    def on_prompt_closed(self) -> None:
+    def _prompt_closed(self) -> None:
         """Return the focus to the tab."""
-        self.visible_tab.focus()
+        self.set_focus(self.visible_tab, scroll_visible=False)
         self.draw_frame()
 
     def on_tab_changed(self) -> None:

@@ -60,7 +60,7 @@ PRIVATE_NAMES: Final[tuple[tuple[type, tuple[str, ...]], ...]] = (
     ),
     (WriterThread, ("_queue",)),
     (CommandPalette, ("_action_command_list", "_select_or_command", "_action_escape")),
-    (App, ("_handle_exception", "_driver", "_display", "_sync_available", "_exit")),
+    (App, ("_handle_exception", "_driver", "_display", "_sync_available", "_exit", "_check_bindings")),
     (Screen, ("_layout_required", "_compositor")),
     (Compositor, ("visible_widgets",)),
     (CompositorUpdate, ("render_segments",)),
@@ -124,6 +124,15 @@ class PrivateApp(App[Returned]):
     def is_exiting(self) -> bool:
         """Whether the application is about to end."""
         return bool(getattr(self, "_exit", False))
+
+    @property
+    def can_run_bindings(self) -> bool:
+        """Whether `run_binding` works with this release of Textual."""
+        return _has(App, "_check_bindings")
+
+    async def run_binding(self, key: str) -> bool:
+        """Run the binding of a key; return whether the focused widget, screen or application has one."""
+        return await self._check_bindings(key, priority=True) or await self._check_bindings(key)
 
     @contextmanager
     def sending(self) -> Iterator[Callable[[str], str]]:

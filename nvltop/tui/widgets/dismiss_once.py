@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
-
 from textual.await_complete import AwaitComplete
-from textual.screen import Screen
 
-Result = TypeVar("Result")
+from nvltop.tui.widgets.key_screen import KeyScreen, Result
 
 
-class DismissOnce(Screen[Result]):
+class DismissOnce(KeyScreen[Result]):
     """A screen that ignores keys that arrive after it was dismissed: Textual would dismiss the one below."""
 
     def dismiss(self, result: Result | None = None) -> AwaitComplete:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen
-from textual.widgets import Input
 
+from nvltop.tui.widgets.choices import MAX_INPUT_CHARS, TextLine
 from nvltop.tui.widgets.dismiss_once import DismissOnce
-from nvltop.tui.widgets.prompt import MAX_INPUT_CHARS
 
 
 class LineDialog(DismissOnce[None], ModalScreen[None]):
@@ -28,17 +28,24 @@ class LineDialog(DismissOnce[None], ModalScreen[None]):
         max_chars: int = MAX_INPUT_CHARS,
     ) -> None:
         super().__init__()
-        self._placeholder = placeholder
         self._entered = entered
-        self._text = text
-        self._max_chars = max_chars
+        self._line = TextLine(text, self._enter, placeholder=placeholder, max_chars=max_chars)
 
     def compose(self) -> ComposeResult:
         """Show the input line."""
-        yield Input(self._text, placeholder=self._placeholder, max_length=self._max_chars)
+        yield self._line
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
+    def on_mount(self) -> None:
+        """Select the text, so that what is typed replaces it."""
+        self._line.select_all()
+        self.set_focus(self._line, scroll_visible=False)
+
+    def take_text(self, event: events.Key | events.Paste) -> bool:
+        """Insert text into the line."""
+        return self._line.take(event)
+
+    def _enter(self, text: str) -> None:
         """Use the text, unless the line is empty."""
-        if event.value:
-            self._entered(event.value)
+        if text:
+            self._entered(text)
         self.dismiss(None)

@@ -194,6 +194,11 @@ class ListTab(SearchableTab, Generic[T]):
         """The filter and the order of the list."""
         return self
 
+    def order_changed(self) -> None:
+        """Sort and filter the list again, for the next key."""
+        self.set_order()
+        self.request_draw()
+
     def sort_columns(self) -> Sequence[tuple[str, str]]:
         """Return key and title of the columns to sort by."""
         return [(column.key, column.title) for column in self.columns]

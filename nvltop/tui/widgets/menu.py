@@ -10,9 +10,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
-from textual.widgets import OptionList, Static
+from textual.widgets import Static
 from textual.widgets.option_list import Option
 
+from nvltop.tui.widgets.choices import Choices
 from nvltop.tui.widgets.dismiss_once import DismissOnce
 
 TYPING_PAUSE_S: Final = 1.0
@@ -40,7 +41,7 @@ class Menu(DismissOnce["str | None"], ModalScreen["str | None"]):
         self._texts = [text for _, text in options]
         self._typed, self._typed_s = "", 0.0
         """What was typed, and when its last character came (Textual's clock)."""
-        self._list = OptionList(*(Option(text, id=name) for name, text in options), markup=False)
+        self._list = Choices((Option(text, id=name) for name, text in options), self._choose)
         self._chosen = chosen
 
     def compose(self) -> ComposeResult:
@@ -53,11 +54,12 @@ class Menu(DismissOnce["str | None"], ModalScreen["str | None"]):
         """Highlight the current option."""
         if self._chosen in self._names:
             self._list.highlighted = self._names.index(self._chosen)
+        self.set_focus(self._list, scroll_visible=False)
 
-    def on_key(self, event: events.Key) -> None:
-        """Select the first option that begins with what was typed."""
-        if event.character is None or not event.is_printable:
-            return
+    def take_text(self, event: events.Key | events.Paste) -> bool:
+        """Select the first option that begins with what was typed; return whether there is one."""
+        if isinstance(event, events.Paste) or event.character is None or not event.is_printable:
+            return False
         typed = (
             event.character if event.time - self._typed_s > TYPING_PAUSE_S else self._typed + event.character
         )
@@ -65,9 +67,9 @@ class Menu(DismissOnce["str | None"], ModalScreen["str | None"]):
         for place, text in enumerate(self._texts):
             if text.lower().lstrip().startswith(self._typed):
                 self._list.highlighted = place
-                event.stop()
-                return
+                return True
+        return False
 
-    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """Return the selected option."""
-        self.dismiss(event.option_id)
+    def _choose(self, place: int) -> None:
+        """Return the id of the option at a position."""
+        self.dismiss(self._names[place])

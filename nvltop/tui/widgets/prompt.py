@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
-from textual.message import Message
-from textual.widgets import Input, Static
+from textual.widgets import Static
 
-from nvltop.tui.widgets.tab import Tab
-
-MAX_INPUT_CHARS: Final = 200
-"""Maximum length of the text: it has one line, and each character starts another search."""
+from nvltop.tui.widgets.choices import TextLine
+from nvltop.tui.widgets.tab import Question
 
 
 class Prompt(Horizontal):
@@ -34,21 +30,15 @@ class Prompt(Horizontal):
         Binding("f3", "find_next", "Next match"),
     ]
 
-    class Closed(Message):
-        """The user has closed the prompt."""
-
-    def __init__(self) -> None:
+    def __init__(self, closed: Callable[[], None]) -> None:
+        """Call `closed` when the user has closed the prompt."""
         super().__init__()
         self._caption = Static("", markup=False)
-        self._input = Input(compact=True, select_on_focus=False, max_length=MAX_INPUT_CHARS)
+        self._input = TextLine("", lambda _: self.close(), self._search)
         self._hint = Static("", markup=False)
-        self._label = ""
-        self._changed: Callable[[str], bool] = lambda text: True
-        self._find_next: Callable[[], None] | None = None
-        self._early: list[events.Key] = []
-        """Keys that were typed between the request for the prompt and its opening."""
-        self._left: deque[events.Key] = deque(maxlen=MAX_INPUT_CHARS)
-        """Keys that the input line did not handle."""
+        self._when_closed = closed
+        self._question: Question | None = None
+        """What is asked; None while the prompt is hidden."""
 
     def compose(self) -> ComposeResult:
         """Show caption, input line and keys side by side."""
@@ -56,77 +46,46 @@ class Prompt(Horizontal):
         yield self._input
         yield self._hint
 
-    async def ask(self, wanted: Tab.PromptRequested) -> None:
-        """Show the prompt, and call `wanted.changed` with the text after every change."""
-        self._changed = lambda text: True
-        self._label = wanted.caption
-        self._input.value = wanted.text
-        self._input.cursor_position = len(wanted.text)
-        self._hint.update(f" {'F3 Next  ' if wanted.find_next else ''}Enter Done  Esc Clear ")
-        self._changed, self._find_next = wanted.changed, wanted.find_next
+    def ask(self, question: Question) -> None:
+        """Show the prompt, and call `question.changed` with the text after every change."""
+        self._question = None
+        self._input.value = question.text
+        self._input.cursor_position = len(question.text)
+        self._hint.update(f" {'F3 Next  ' if question.find_next else ''}Enter Done  Esc Clear ")
+        self._question = question
         self._show_match(found=True)
         self.display = True
-        self._input.focus()
-        early, self._early = self._early, []
-        for event in early:
-            await self.take(event)
+        self.screen.set_focus(self._input, scroll_visible=False)
 
-    def keep(self, event: events.Key) -> None:
-        """Keep a key until `ask` shows the prompt."""
-        self._early.append(event)
+    def take_text(self, event: events.Key | events.Paste) -> bool:
+        """Insert text into the line; return False if there is none, or the prompt is hidden."""
+        return self._question is not None and self._input.take(event)
 
-    async def take(self, event: events.Key) -> bool:
-        """Handle a key that was sent to another widget before the input line had the focus.
-
-        Return False for a key that is not for the prompt.
-        """
-        if not self.display or any(event is key for key in self._left):
-            return False
-        await self._type(event)
-        return True
-
-    async def _type(self, event: events.Key) -> None:
-        if event.key == "enter":
-            await self._input.action_submit()
-        elif event.key == "escape":
-            self.action_clear()
-        elif event.key == "backspace":
-            self._input.action_delete_left()
-        elif event.key == "f3":
-            self.action_find_next()
-        elif event.character and event.is_printable:
-            self._input.insert_text_at_cursor(event.character)
-
-    def on_key(self, event: events.Key) -> None:
-        """Note a key that the input line did not handle: it is for the bindings."""
-        self._left.append(event)
+    def _search(self, text: str) -> None:
+        """Call `changed` with the text."""
+        if self._question:
+            self._show_match(found=self._question.changed(text))
 
     def _show_match(self, *, found: bool) -> None:
         """Show whether anything matches the text."""
-        self._caption.update(f"{self._label}{'' if found else ', no match'}: ")
+        label = self._question.caption if self._question else ""
+        self._caption.update(f"{label}{'' if found else ', no match'}: ")
         self.set_class(not found, "no-match")
-
-    def on_input_changed(self, event: Input.Changed) -> None:
-        """Call `changed` with the text."""
-        event.stop()
-        if self.display:
-            self._show_match(found=self._changed(event.value))
-
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Keep the text."""
-        event.stop()
-        self._leave()
 
     def action_find_next(self) -> None:
         """Select the next match."""
-        if self._find_next:
-            self._find_next()
+        if self._question and self._question.find_next:
+            self._question.find_next()
 
     def action_clear(self) -> None:
         """Clear the text, and close the prompt."""
-        self._changed("")
-        self._leave()
+        if self._question:
+            self._question.changed("")
+        self.close()
 
-    def _leave(self) -> None:
-        self.display = False
-        self.post_message(self.Closed())
+    def close(self) -> None:
+        """Hide the prompt, and keep the text."""
+        if self._question:
+            self._question = None
+            self.display = False
+            self._when_closed()

@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
-from textual.widgets import OptionList, Static
+from textual.widgets import Static
 from textual.widgets.option_list import Option
 
 from nvltop.config.settings import (
@@ -27,6 +27,7 @@ from nvltop.config.settings import (
     Settings,
 )
 from nvltop.frozen import frozen
+from nvltop.tui.widgets.choices import Choices
 from nvltop.tui.widgets.dismiss_once import DismissOnce
 
 NO_METER: Final = "none"
@@ -148,7 +149,7 @@ class SetupScreen(DismissOnce[Settings], ModalScreen[Settings]):
         self._lines = lines
         self._before = self._settings = settings
         self._change = change
-        self._list = OptionList(*(Option(text) for text in self._texts()), markup=False)
+        self._list = Choices((Option(text) for text in self._texts()), lambda _: self.action_turn(1))
 
     def compose(self) -> ComposeResult:
         """Show one line for each setting."""
@@ -159,6 +160,7 @@ class SetupScreen(DismissOnce[Settings], ModalScreen[Settings]):
     def on_mount(self) -> None:
         """Highlight the first line."""
         self._list.highlighted = 0
+        self.set_focus(self._list, scroll_visible=False)
 
     def _texts(self) -> list[str]:
         return [f"{line.label:20} {_words(line.get(self._settings))}" for line in self._lines]
@@ -178,10 +180,6 @@ class SetupScreen(DismissOnce[Settings], ModalScreen[Settings]):
             self._list.action_cursor_down()
         else:
             self._list.action_cursor_up()
-
-    def on_option_list_option_selected(self) -> None:
-        """Change the setting that was clicked or entered."""
-        self.action_turn(1)
 
     def action_leave(self) -> None:
         """Return the original settings."""

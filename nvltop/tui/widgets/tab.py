@@ -20,7 +20,7 @@ tab row, opened over this tab by `open_page` and closed with Esc.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Final
+from typing import ClassVar, Final, NamedTuple
 
 from textual import events
 from textual.binding import Binding, BindingType
@@ -29,10 +29,40 @@ from textual.message import Message
 from nvltop.tui.keys import FunctionKey
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.widgets.direct_output import DirectOutput
+from nvltop.tui.widgets.key_screen import KeyScreen
 from nvltop.tui.widgets.plain_widget import PlainWidget
 
 ALL_ROWS: Final = 1 << 20
 """A number of rows that no list reaches."""
+
+
+class Question(NamedTuple):
+    """A request to let the user type a line of text; `Tab.prompt` describes it."""
+
+    caption: str
+    text: str
+    changed: Callable[[str], bool]
+    find_next: Callable[[], None] | None
+
+
+class TabHost(KeyScreen[None]):
+    """What the screen around a tab does for it, at once: the next key is for what is shown then."""
+
+    def open_page(self, page: Tab) -> None:
+        """Show a page over the current tab."""
+        raise NotImplementedError
+
+    def close_page(self) -> None:
+        """Close the page."""
+        raise NotImplementedError
+
+    def ask(self, question: Question) -> None:
+        """Show the prompt in place of the function bar."""
+        raise NotImplementedError
+
+    def show_subject(self, gpu: str | None, link: int | None, nic: str | None, rule: str) -> None:
+        """Show what a finding or event is about: a link, GPU, NIC, or the jobs."""
+        raise NotImplementedError
 
 
 class Tab(PlainWidget, can_focus=True):
@@ -53,43 +83,17 @@ class Tab(PlainWidget, can_focus=True):
     class Changed(Message):
         """A request to draw the tab and the function bar again."""
 
-    class PageOpened(Message):
-        """A request to show a page over the tab."""
-
-        def __init__(self, page: Tab) -> None:
-            super().__init__()
-            self.page = page
-
-    class PromptRequested(Message):
-        """A request to let the user type a line of text; `Tab.prompt` describes it."""
-
-        def __init__(
-            self,
-            caption: str,
-            text: str,
-            changed: Callable[[str], bool],
-            find_next: Callable[[], None] | None,
-        ) -> None:
-            super().__init__()
-            self.caption, self.text, self.changed, self.find_next = caption, text, changed, find_next
-
-    class SubjectRequested(Message):
-        """A request to show what a finding or event is about: a link, GPU, NIC, or the jobs."""
-
-        def __init__(self, gpu: str | None, link: int | None, nic: str | None, rule: str) -> None:
-            super().__init__()
-            self.gpu, self.link, self.nic, self.rule = gpu, link, nic, rule
-
-    class PageClosed(Message):
-        """A request to close the page."""
-
     def __init__(self, view: ViewState, output: DirectOutput) -> None:
         super().__init__()
         self.view = view
         self.output = output
         """The output that each `RowsWidget` needs."""
-        self.prompting = False
-        """Whether a prompt was requested that is not open yet."""
+
+    @property
+    def host(self) -> TabHost:
+        """The screen that shows the tab."""
+        assert isinstance(self.screen, TabHost)
+        return self.screen
 
     def draw(self) -> None:
         """Update the rows from the view."""
@@ -129,12 +133,15 @@ class Tab(PlainWidget, can_focus=True):
         `changed` returns whether anything matches the text. Enter keeps the text, Esc calls `changed` with an
         empty one. F3 calls `find_next`, if there is one.
         """
-        self.prompting = True
-        self.post_message(self.PromptRequested(caption, text, changed, find_next))
+        self.host.ask(Question(caption, text, changed, find_next))
 
     def open_page(self, page: Tab) -> None:
         """Show a page over this tab until Esc."""
-        self.post_message(self.PageOpened(page))
+        self.host.open_page(page)
+
+    def action_close(self) -> None:
+        """Close the page that this is."""
+        self.host.close_page()
 
     def action_move(self, by: int) -> None:
         """Move the selection."""

@@ -132,4 +132,4 @@ class EventsTab(ListTab[TimelineEvent]):
             return
         await self.run_action("app.acknowledge")
         link = item.port if item.nic else item.links[0] if item.links else None
-        self.post_message(self.SubjectRequested(item.gpu, link, item.nic, item.rule))
+        self.host.show_subject(item.gpu, link, item.nic, item.rule)

@@ -85,7 +85,7 @@ class HealthTab(Tab):
         """Show what the selected line is about: a link, a GPU, a NIC, or the jobs."""
         entry = self._entries[self._selected] if self._entries else None
         if entry and (entry.gpu or entry.nic):
-            self.post_message(self.SubjectRequested(entry.gpu, entry.link, entry.nic, entry.rule))
+            self.host.show_subject(entry.gpu, entry.link, entry.nic, entry.rule)
 
     def page_lines(self) -> int:
         """Return how many entries are seen."""

@@ -8,7 +8,6 @@ from typing import ClassVar, Final
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.message import Message
 
 from nvltop.analysis.nics import NIC_INTERVAL_S
 from nvltop.memo import MemoTable
@@ -49,9 +48,6 @@ class MainTab(SearchableTab):
         Binding("right_square_bracket", "nics(1)", "NICs: next page"),
         Binding("left_square_bracket", "nics(-1)", "NICs: previous page"),
     ]
-
-    class OrderChanged(Message):
-        """Message: filter or order has changed, so that the GPUs must be listed again."""
 
     def __init__(self, view: ViewState, output: DirectOutput) -> None:
         super().__init__(view, output)
@@ -196,8 +192,9 @@ class MainTab(SearchableTab):
         return gpu_order.SORT_COLUMNS
 
     def order_changed(self) -> None:
-        """Request that the GPUs are listed again."""
-        self.post_message(self.OrderChanged())
+        """List the GPUs again."""
+        self.view.list_gpus()
+        self.request_draw()
 
     def listed_texts(self) -> Sequence[str]:
         """Return the text of each GPU, or of each NIC if they have the focus, that a search examines."""
