@@ -16,6 +16,7 @@ from nvltop.tui import keys
 from nvltop.tui.shell.app import Nvltop
 from nvltop.tui.shell.main_screen import MainScreen
 from nvltop.tui.shell.tabbed_screen import TabbedScreen
+from nvltop.tui.tabs.main import matrix
 from nvltop.tui.tabs.main.matrix import CONTENTS
 from nvltop.tui.tabs.registry import TABS
 from nvltop.tui.widgets.help import help_text
@@ -371,6 +372,45 @@ async def test_the_matrix_cell_by_cell(app):
         await pilot.press("escape", "escape")
         await settle(app, pilot)
         assert app.view.column is None
+
+
+@pytest.mark.parametrize("filtered", ["", "gpu 1"])
+@pytest.mark.parametrize("size", [(80, 24), (100, 19), (120, 24), (200, 60)])
+async def test_a_double_click_opens_the_pair_that_was_clicked(app, size, filtered):
+    """Also at the edge of a panel that does not show all rows, and if the filter hides the GPU of the row."""
+    app = app("dgx2")
+    async with app.run_test(size=size) as pilot:
+        await settle(app, pilot, 3.0)
+        await pilot.press("backslash", *filtered, "enter", "m", "down", "down")
+        panel = app.main.query_one("#matrix")
+        for corner in ((0, 0), (0, 1), (1, 0), (1, 1)):
+            await settle(app, pilot)
+            head, *rows = panel.text().split("\n")
+            columns = [int(name) for name in head.split() if name.isdecimal()]
+            row, column = len(rows) * corner[0] - corner[0], len(columns) * corner[1] - corner[1]
+            pair = re.findall(r"\d+", rows[row])[0], columns[column]
+            at = 3 + matrix.cell_width(app.view) * column + 2, 1 + row
+            await pilot.click(panel, offset=at, times=2)
+            await settle(app, pilot)
+            assert app.main.query_one("#pair-page").text().startswith(f"GPU {pair[0]} > GPU {pair[1]}")
+            await pilot.press("escape")
+
+
+async def test_a_double_click_opens_the_nic_that_was_clicked(app):
+    app = app("dgx-h100")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(app, pilot, 3.0)
+        await pilot.press("i", *["down"] * 6)
+        panel = app.main.query_one("#nics")
+        for row in (1, -1):
+            await settle(app, pilot)
+            lines = [line for line in panel.text().split("\n") if "mlx5_" in line]
+            place = row % len(lines)
+            name = lines[place].split()[1]
+            await pilot.click(panel, offset=(5, 1 + place), times=2)
+            await settle(app, pilot)
+            assert f"NIC {name} " in app.main.query_one("#nic-page").text()
+            await pilot.press("escape")
 
 
 async def test_columns_of_the_matrix_and_nics_that_do_not_fit_are_reached(app):

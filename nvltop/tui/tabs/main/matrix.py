@@ -12,6 +12,7 @@ from nvltop.model import Frame, Maybe, Missing, known, total
 from nvltop.model.error_kinds import INFORMATIVE
 from nvltop.tui.render.heat import heat_role
 from nvltop.tui.render.row import Row, TextRun, fit
+from nvltop.tui.render.scroll import first_shown
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.tabs.main.topology import has_odd, is_odd, usual_cell
 
@@ -70,21 +71,27 @@ class VisibleColumns:
     count: int
 
     @classmethod
-    def of(cls, view: ViewState, columns: int) -> VisibleColumns:
-        """Return the columns that fit, including the selected one and room to count the hidden ones."""
+    def of(cls, view: ViewState, columns: int, before: int = 0) -> VisibleColumns:
+        """Return the columns that fit, including the selected one and room to count the hidden ones.
+
+        The first one is as close to the column `before`, which was the first one, as that allows.
+        """
         n, cell = labels(view), cell_width(view)
         fits = max(0, (columns - LABEL_WIDTH - 1) // cell)
         if n > fits:
             fits = max(0, min(fits, (columns - LABEL_WIDTH - len(_hidden_columns_text(n))) // cell))
-        first = 0 if view.column is None else max(0, view.column - max(1, fits) + 1)
-        return cls(min(first, max(0, n - fits)), min(n, fits))
+        first = 0 if view.column is None else first_shown(before, view.column, n, max(1, fits))
+        return cls(first, min(n, fits))
 
 
-def rows(view: ViewState, columns: int, height: int, top: int = 0) -> list[Row]:
-    """Return the matrix from row `top` on; the title counts the rows and columns that do not fit."""
+def rows(view: ViewState, columns: int, height: int, top: int = 0, first: int = 0) -> list[Row]:
+    """Return the matrix from row `top` on; the title counts the rows and columns that do not fit.
+
+    `first` is the column that was the first one before.
+    """
     m = view.frame.matrix
     n = labels(view)
-    window = VisibleColumns.of(view, columns)
+    window = VisibleColumns.of(view, columns, first)
     seen = range(window.first, window.first + window.count)
     first_nic = len(m.p2p_nvlink)
     numbers = [label.removeprefix("GPU") for label in m.labels[:first_nic]]

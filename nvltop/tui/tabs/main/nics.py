@@ -26,6 +26,7 @@ from nvltop.tui.render.row import (
     fit_columns,
     split_columns,
 )
+from nvltop.tui.render.scroll import first_shown
 from nvltop.tui.render.sparklines import spark_title
 from nvltop.tui.render.view_state import ViewState
 
@@ -39,13 +40,16 @@ MIN_FOLDED: Final = 2
 """Number of idle virtual functions from which one line replaces them."""
 
 
-def table(view: ViewState, width: int, height: int) -> list[Row]:
-    """Return the ports; if not all fit, a page of them, the first one from the port nearest to the GPU on."""
+def table(view: ViewState, width: int, height: int, before: int = 0) -> list[Row]:
+    """Return the ports; if not all fit, a page of them, the first one from the port nearest to the GPU on.
+
+    `before` is the position of the first port that was visible before.
+    """
     ports, folded = fold(view.nics)
     near = nearest_port(view)
     chosen = None if near is None else view.frame.nics[near]
     room = max(0, height - 1 - bool(folded))
-    first = _first_port(view, ports, max(1, room), chosen)
+    first = _first_port(view, ports, max(1, room), chosen, before)
     shape = _layout(view, width)
     rows = [_title(view, shape, (first, first + room, len(ports)), width)]
     shown = ports[first : first + room]
@@ -160,17 +164,19 @@ def _has_risen(f: NicFrame) -> bool:
     return any(_rose(error) for kind, error in f.errors.items() if kind not in INFORMATIVE)
 
 
-def first_port(view: ViewState, height: int) -> int:
-    """Return the index of the first visible port in a table of `height` lines."""
+def first_port(view: ViewState, height: int, before: int = 0) -> int:
+    """Return the index of the first visible port in a table of `height` lines; `before` is what it was."""
     (ports, folded), near = fold(view.nics), nearest_port(view)
     chosen = None if near is None else view.frame.nics[near]
-    return _first_port(view, ports, max(1, height - 1 - bool(folded)), chosen)
+    return _first_port(view, ports, max(1, height - 1 - bool(folded)), chosen, before)
 
 
-def _first_port(view: ViewState, ports: Sequence[NicFrame], page: int, chosen: NicFrame | None) -> int:
+def _first_port(
+    view: ViewState, ports: Sequence[NicFrame], page: int, chosen: NicFrame | None, before: int
+) -> int:
     """Return the index of the first visible port of a page; `chosen` is the one nearest to the GPU."""
     if view.nic is not None:
-        return max(0, min(view.nic - page // 2, len(ports) - page))
+        return first_shown(before, view.nic, len(ports), page)
     start = next((i for i, f in enumerate(ports) if f is chosen), 0)
     return max(0, min(start + view.nic_page * page, len(ports) - page))
 

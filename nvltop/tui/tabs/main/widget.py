@@ -63,9 +63,9 @@ class MainTab(SearchableTab):
         self._widgets = {name: RowsWidget(output, IDS.get(name, name)) for name in self._drawers}
         self._content = Content(1)
         self._layout = MainLayout((), ())
-        self._first_gpu = 0
-        self._first_link = 0
-        self._first_row = 0
+        self._first_gpu = self._first_link = self._first_nic = 0
+        self._first_row = self._first_column = 0
+        """Row and column of the first visible cell of the matrix."""
         self._memo = MemoTable()
         """Rows of the parts that rarely change."""
 
@@ -103,15 +103,16 @@ class MainTab(SearchableTab):
 
     def _matrix_rows(self, at: Panel) -> list[Row]:
         view, m = self.view, self.view.frame.matrix
-        self._first_row = max(0, min(self._matrix_row(), matrix.labels(view) - at.height + 1))
-        first = self._first_row
+        top = first_shown(self._first_row, self._matrix_row(), matrix.labels(view), at.height - 1)
+        first = matrix.VisibleColumns.of(view, at.width, self._first_column).first
+        self._first_row, self._first_column = top, first
         selected = view.selected and view.selected.gpu.uuid
         changing = view.frame.sequence if view.matrix_content not in ("links", "p2p") else None
         key = (
             (m.labels, m.cells, m.p2p_nvlink, view.frame.findings, changing),
-            (at, first, selected, view.column, view.matrix_content, view.unit, view.glyphs),
+            (at, top, first, selected, view.column, view.matrix_content, view.unit, view.glyphs),
         )
-        return self._memo.get("matrix", key, lambda: matrix.rows(view, at.width, at.height, first))
+        return self._memo.get("matrix", key, lambda: matrix.rows(view, at.width, at.height, top, first))
 
     def _link_rows(self, at: Panel) -> list[Row]:
         view = self.view
@@ -130,13 +131,14 @@ class MainTab(SearchableTab):
             history.cell_at(history.now_s, 2 * half_s),
             (at, view.filter_text, nics.nearest_port(view), view.nic_page, view.unit, view.glyphs),
         )
+        return self._memo.get("nics", key, lambda: self._make_nic_rows(at))
+
+    def _make_nic_rows(self, at: Panel) -> list[Row]:
+        self._first_nic = nics.first_port(self.view, at.height, self._first_nic)
         # A blank separates it from a panel at its right.
         gap = (BLANK,) if at.x + at.width < self.size.width else ()
-        return self._memo.get(
-            "nics",
-            key,
-            lambda: [(*row, *gap) for row in nics.table(view, at.width - len(gap), at.height)],
-        )
+        rows = nics.table(self.view, at.width - len(gap), at.height, self._first_nic)
+        return [(*row, *gap) for row in rows]
 
     def _apply_layout(self) -> bool:
         """Apply the layout; return whether it has changed."""
@@ -166,7 +168,7 @@ class MainTab(SearchableTab):
         if view.column is not None:
             # Only pairs of GPUs have a page; NVLink does not connect NICs.
             if view.column < len(view.frame.gpus):
-                self.open_page(pages.pair_page(view, self.output, self._matrix_row(), view.column))
+                self.action_open_pair(self._matrix_row(), view.column)
         elif view.nic is not None:
             self._open_nic(view.nic)
         elif view.links_focused and view.selected and view.selected.links:
@@ -175,6 +177,10 @@ class MainTab(SearchableTab):
         else:
             view.focus_list("links")
             self.request_draw()
+
+    def action_open_pair(self, row: int, column: int) -> None:
+        """Open the page of a cell of the matrix, also of a GPU that the filter hides."""
+        self.open_page(pages.pair_page(self.view, self.output, row, column))
 
     def _open_nic(self, row: int) -> None:
         ports, _ = nics.fold(self.view.nics)
@@ -253,19 +259,15 @@ class MainTab(SearchableTab):
             self.request_draw()
 
     def action_nics(self, by: int) -> None:
-        """Show the next or previous page of NICs."""
+        """Show the next or previous page of NICs, within the first and the last one."""
         if panel := self._layout.panel("nics"):
-            self._turn_nics(by, panel.height)
-
-    def _turn_nics(self, by: int, height: int) -> None:
-        """Turn the page of the NICs, within the first and the last page."""
-        view = self.view
-        before, view.nic_page = view.nic_page, view.nic_page + by
-        moved = nics.first_port(view, height)
-        view.nic_page = before
-        if nics.first_port(view, height) != moved:
-            view.nic_page += by
-        self.request_draw()
+            view, before = self.view, self.view.nic_page
+            view.nic_page = before + by
+            moved = nics.first_port(view, panel.height)
+            view.nic_page = before
+            if nics.first_port(view, panel.height) != moved:
+                view.nic_page += by
+            self.request_draw()
 
     def action_back(self) -> None:
         """Go back to the GPUs; at the GPUs, clear the filter."""
@@ -295,12 +297,13 @@ class MainTab(SearchableTab):
         x, y = event.screen_offset - self.region.offset
         panel = self._panel_at(x, y)
         twice = event.chain == 2
-        if panel and self._select_at(panel, x - panel.x, y - panel.y, twice=twice) and twice:
-            await self.run_action("enter")
+        action = self._select_at(panel, x - panel.x, y - panel.y, twice=twice) if panel else ""
+        if action and twice:
+            await self.run_action(action)
         self.request_draw()
 
-    def _select_at(self, panel: Panel, x: int, y: int, *, twice: bool) -> bool:
-        """Select what is at a position within a panel; return whether it has a page."""
+    def _select_at(self, panel: Panel, x: int, y: int, *, twice: bool) -> str:
+        """Select what is at a position within a panel; return the action that opens it, or an empty text."""
         view = self.view
         if panel.name == "gpus":
             row = self._first_gpu + y - 1
@@ -312,41 +315,41 @@ class MainTab(SearchableTab):
                 # The pane that F5 shows stays while the user looks at one GPU after another.
                 view.pane = view.pane or pane
                 view.gpu = row
-            return False
+            return ""
         if panel.name == "matrix":
-            first = matrix.VisibleColumns.of(view, panel.width).first
-            cell = matrix.cell_at(view, x, y, self._first_row, first)
-            return cell is not None and self._select_cell(*cell)
+            cell = matrix.cell_at(view, x, y, self._first_row, self._first_column)
+            # Only pairs of GPUs have a page; NVLink does not connect NICs.
+            if cell and max(cell) < len(view.frame.gpus):
+                self._select_cell(*cell)
+                return f"open_pair{cell}"
         if panel.name == "links" and view.selected:
             row = self._first_link + y - 1
             if y and row < len(view.selected.links):
                 view.focus_list("links")
                 view.link = row
-                return True
+                return "enter"
         elif panel.name == "nics" and y:
-            row = nics.first_port(view, panel.height) + y - 1
+            row = self._first_nic + y - 1
             if row < len(nics.fold(view.nics)[0]):
                 view.focus_list("nics")
                 view.nic = row
-                return True
-        return False
+                return "enter"
+        return ""
 
-    def _select_cell(self, row: int, column: int) -> bool:
-        """Select a cell of the matrix; return whether it is one of a listed GPU."""
+    def _select_cell(self, row: int, column: int) -> None:
+        """Select a cell of the matrix, unless the filter hides the GPU of its row."""
         view = self.view
         listed = [g.gpu.uuid for g in view.gpus]
-        if max(row, column) >= len(view.frame.gpus) or view.frame.gpus[row].gpu.uuid not in listed:
-            return False
-        view.focus_list("matrix")
-        view.gpu, view.column = listed.index(view.frame.gpus[row].gpu.uuid), column
-        return True
+        if (uuid := view.frame.gpus[row].gpu.uuid) in listed:
+            view.focus_list("matrix")
+            view.gpu, view.column = listed.index(uuid), column
 
     def wheel(self, event: events.MouseEvent, by: int) -> None:
         """Move in the list under the mouse."""
         panel = self._panel_at(*(event.screen_offset - self.region.offset))
         name = panel.name if panel else "gpus"
         if panel and name == "nics" and self.view.nic is None:
-            self._turn_nics(by, panel.height)
+            self.action_nics(by)
             return
         self.view.move(by, name if name in ("links", "nics") else "gpus")
         self.request_draw()
