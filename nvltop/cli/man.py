@@ -21,6 +21,10 @@ DESCRIPTION: Final = (
     "Shows the traffic and the errors of the NVLinks of one machine's GPUs, and whether NVLink limits a job. "
     "It needs neither root nor a daemon, and only reads unless a key or flag says otherwise.",
     "F1 lists the keys, `nvltop --demo list` the simulated nodes.",
+    "For a job that hangs, `--ras` asks NCCL's RAS service how many operations each rank has launched, and "
+    "so which one is behind. Every process of the job answers, on all its nodes, in up to 10 s. Therefore "
+    "nvltop asks only after a confirmation, or with --yes. What has not moved between two answers (-n 2) is "
+    "stuck. NCCL before 2.28.7 can crash the job when it is asked: nvltop refuses without --ras-force.",
     "Flags override the environment, which overrides the config file.",
 )
 

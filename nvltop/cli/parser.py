@@ -204,16 +204,19 @@ def _add_commands(p: argparse.ArgumentParser) -> None:
         metavar=("A", "B"),
         help="list what differs between two snapshots, recordings (FILE@TIME) or --json outputs, or `live`",
     )
-    ras = p.add_argument_group("a job that hangs (asks NCCL 2.28.7 or later; see the manual)")
+    ras = p.add_argument_group("a job that hangs (NCCL 2.28.7 or later)")
     ras.add_argument(
         "--ras",
         nargs="?",
         const="",
         metavar="ADDR:PORT",
-        help="ask NCCL's RAS service on this host which rank is behind; -n 2 asks twice",
+        help="ask NCCL's RAS service on this host which rank is behind (the whole job answers); "
+        "-n 2 asks twice",
     )
     ras.add_argument("--yes", action="store_true", help="ask without a confirmation")
-    ras.add_argument("--ras-force", action="store_true", help="ask whatever the version of NCCL")
+    ras.add_argument(
+        "--ras-force", action="store_true", help="ask older versions of NCCL as well, which can crash the job"
+    )
     command = p.add_argument_group("measuring a command")
     command.add_argument(
         "--run",

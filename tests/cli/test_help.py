@@ -55,6 +55,12 @@ def test_the_help_is_short(monkeypatch):
         assert not all(line.startswith("   ") for line in below), "two lines at most"
 
 
+def test_help_and_manual_page_do_not_refer_to_the_manual():
+    for text in (parser().format_help(), page(parser())):
+        assert "see the manual" not in text
+    assert "can crash the job" in page(parser())
+
+
 def test_the_help_shows_where_the_command_of_a_run_begins():
     assert "\n  --run -- COMMAND " in parser().format_help()
 
