@@ -12,23 +12,30 @@ from textual._compositor import Compositor, LayoutUpdate
 
 from nvltop.cli import man
 from nvltop.cli.parser import parser
+from nvltop.model.error_kinds import LINK_ERROR_KINDS, PORT_ERROR_KINDS
 from nvltop.tui import keys
+from nvltop.tui.render.cells import to_text
 from nvltop.tui.shell.app import Nvltop
 from nvltop.tui.shell.main_screen import MainScreen
 from nvltop.tui.shell.tabbed_screen import TabbedScreen
+from nvltop.tui.tabs.errors.counters import NO_COUNT, CounterRow
+from nvltop.tui.tabs.errors.widget import ErrorsTab
 from nvltop.tui.tabs.main import matrix
 from nvltop.tui.tabs.main.matrix import CONTENTS
 from nvltop.tui.tabs.registry import TABS
+from nvltop.tui.widgets.direct_output import DirectOutput
 from nvltop.tui.widgets.help import help_text
 from nvltop.tui.widgets.menu import Menu
 from nvltop.tui.widgets.rows_widget import RowsWidget
 from nvltop.tui.widgets.searchable_tab import SearchableTab
 from nvltop.tui.widgets.setup import SETTING_LINES, SetupScreen
+from nvltop.tui.widgets.style_table import StyleTable
 from nvltop.tui.widgets.tab import Tab
 
 pytestmark = pytest.mark.usefixtures("exact_wait")
 
 TITLES = [tab.title for tab in TABS]
+NO_ROW = CounterRow("", 0, "0", 0, "", "", NO_COUNT, "", NO_COUNT.total)
 
 
 def lines(app) -> str:
@@ -345,6 +352,27 @@ async def test_search_and_filter_while_typing(app):
         await pilot.press("escape")
         await settle(app, pilot)
         assert not app.main._prompt.display
+
+
+@pytest.mark.parametrize(("width", "shown"), [(80, "IN"), (120, "IN PER DAY"), (140, "IN PER DAY HOUR+")])
+async def test_the_rate_of_an_error_counter_over_its_lifetime_is_shown_where_there_is_room(app, width, shown):
+    app = app("dgx-h100", "errors")
+    async with app.run_test(size=(width, 40)) as pilot:
+        await settle(app, pilot, 20.0)
+        await pilot.press("3")
+        await settle(app, pilot)
+        title = " ".join(app.main.tab._list.text().splitlines()[0].split())
+        assert f"LIFETIME {shown} START+" in title
+        assert ("REMOTE END OR NIC" in title) == (width > 80)
+
+
+def test_a_kind_of_errors_is_not_cut_without_a_mark(view):
+    column = next(c for c in ErrorsTab.COLUMNS if c.key == "kind")
+    tab = ErrorsTab(view(), DirectOutput(StyleTable()))
+    for kind in (*LINK_ERROR_KINDS, *PORT_ERROR_KINDS):
+        row = replace(NO_ROW, kind=kind.id, words=kind.plural)
+        text = to_text(tab.cell(row, column)[0])
+        assert text == kind.plural or (len(text) == column.width and text.endswith("…"))
 
 
 async def test_enter_on_a_counter_opens_its_link(app):

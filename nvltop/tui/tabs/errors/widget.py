@@ -40,15 +40,15 @@ class ErrorsTab(ListTab[CounterRow]):
     COLUMNS: ClassVar = (
         Column("gpu", "GPU", 4, 0),
         Column("link", "LNK", 4, 0),
-        Column("kind", "KIND", 26, 5, left=True),
+        Column("kind", "KIND", 25, 5, left=True),
         Column("total", "LIFETIME", 9, 0),
         Column("over", "IN", 5, 2),
-        Column("per_day", "PER DAY", 8, 8),
-        Column("hour", "HOUR+", 6, 6),
+        Column("per_day", "PER DAY", 8, 6),
+        Column("hour", "HOUR+", 6, 8),
         Column("since", "START+", 7, 0),
         Column("per_min", "PER MIN", 8, 3),
         Column("changed", "CHANGED", 8, 4),
-        Column("remote", "REMOTE END OR NIC", 34, 7, left=True),
+        Column("remote", "REMOTE END OR NIC", 33, 7, left=True),
     )
     COMPARED_COLUMNS: ClassVar = (
         Column("gpu", "GPU", 4, 0),
@@ -138,7 +138,7 @@ class ErrorsTab(ListTab[CounterRow]):
             mark, role = self.view.finding_mark(item.owner, item.index)
             return f"{item.index}{mark}", role
         if column.key == "kind":
-            return item.words, role
+            return fit_text(item.words, column.width, self.view.glyphs), role
         if column.key == "total":
             return count(error.total, 0), role
         if column.key == "since":
