@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from nvltop.fleet.model import Domain, FleetFinding, FleetView, Node, PartialSum
@@ -108,15 +109,22 @@ def place(finding: FleetFinding, name: str = "") -> str:
 
 def worst_text(node: Node) -> str:
     """Return the worst finding of a node, and the number of the others; why it is silent if it is."""
+    return worst_texts(node)[0]
+
+
+def worst_texts(node: Node) -> Sequence[str]:
+    """Return `worst_text`, then shorter forms: without link, GPU, name of the Xid, number of the others."""
     if node.silent:
-        return node.silent.reason
+        return (node.silent.reason,)
     worst = node.worst
     if worst is None:
-        return VERDICTS.get(node.verdict, node.verdict) if known(node.verdict) else "-"
-    others = len(node.findings) - 1
-    where = place(worst)
-    echo = "echo: " if worst.role == "follows" else ""
-    return f"{echo}{described(worst)}{f' {where}' if where else ''}{f' +{others}' if others else ''}"
+        return (VERDICTS.get(node.verdict, node.verdict) if known(node.verdict) else "-",)
+    others = f"+{len(node.findings) - 1}" if len(node.findings) > 1 else ""
+    echo = "echo:" if worst.role == "follows" else ""
+    what, where, gpu = described(worst), place(worst), place(replace(worst, link=""))
+    short = " ".join(what.split()[:2]) if worst.kind == "xid" else what
+    forms = (what, where, others), (what, gpu, others), (short, gpu, others), (short, others), (short,)
+    return [" ".join(part for part in (echo, *form) if part) for form in forms]
 
 
 def windows_text(view: FleetView) -> str:

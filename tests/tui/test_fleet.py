@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from nvltop.analysis.health import RULE_GROUPS
 from nvltop.config.settings import Settings
+from nvltop.fleet import phrases
+from nvltop.fleet.model import FleetFinding, Node
 from nvltop.fleet.simulated import SimulatedSource
 from nvltop.fleet.source import Answer, FleetError, Query
+from nvltop.model import Severity
 from nvltop.tui.fleet.app import FleetApp
 from nvltop.tui.fleet.detail_page import GpusPage, LinksPage
+from nvltop.tui.fleet.node_rows import MIN_WORST, worst
 from nvltop.tui.fleet.nodes_tab import NodesTab
 from nvltop.tui.render.screen_svg import svg
 from nvltop.tui.shell.redacted_screen import areas
@@ -113,6 +119,26 @@ async def test_a_silent_tray_from_node_to_link(size):
         await until(pilot, lambda: len(app.view.fleet.nodes) == 17)
         assert "18 nodes" not in shown(app)
         assert "unknown" not in shown(app)
+
+
+FINDINGS = [(str(rule), 3) for group in RULE_GROUPS for rule in group.rules]
+
+
+@pytest.mark.parametrize("role", ["", "follows"])
+@pytest.mark.parametrize(("rule", "others"), [*FINDINGS, ("xid-149", 0), ("xid-145", 12)])
+def test_the_worst_finding_is_not_cut_where_the_column_is_narrow(rule, others, role):
+    kind = "xid" if rule.startswith("xid-1") else "finding"
+    finding = FleetFinding("n", kind, rule, Severity.WARNING, "2", "15", role=role)
+    rest = [replace(finding, severity=Severity.NOTICE, gpu=str(i), role="") for i in range(others)]
+    node = Node("n", "tray01", {}, findings=(finding, *rest))
+    whole, _ = worst(node)
+    assert whole.removeprefix("echo: ").startswith(phrases.described(finding))
+    assert "GPU 2 link 15" in whole
+    for width in range(MIN_WORST, 60):
+        text, _ = worst(node, width)
+        assert len(text) <= width
+        assert rule.removeprefix("xid-") in text, "the id is whole"
+        assert f"+{others}" in text or not others or width < len(f"echo: {rule} +{others}")
 
 
 async def test_what_began_sorting_and_dialogs():

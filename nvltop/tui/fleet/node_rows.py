@@ -98,9 +98,10 @@ def _badness(node: Node) -> float:
     return finding.severity.rank - 0.5 * (finding.role == "follows") if finding else -1.0
 
 
-def worst(node: Node) -> TextRun:
-    """Return text and role of the worst finding or the verdict of a node."""
-    text = combined(node) + phrases.worst_text(node)
+def worst(node: Node, width: int = 1000) -> TextRun:
+    """Return text and role of the worst finding or verdict of a node, in the longest form that fits."""
+    forms = [combined(node) + text for text in phrases.worst_texts(node)]
+    text = next((form for form in forms if len(form) <= width), forms[-1])
     if node.silent:
         return text, "error"
     if node.worst:
@@ -121,7 +122,7 @@ def tail_widths(width: int) -> tuple[int, int]:
 def tail(node: Node, width: int, view: FleetViewState) -> list[TextRun]:
     """Return the worst finding, and the sparklines of TX and RX if there is room."""
     text_width, spark_width = tail_widths(width)
-    text, role = worst(node)
+    text, role = worst(node, text_width)
     runs: list[TextRun] = [(fit_text(text, text_width, view.glyphs).ljust(text_width), role)]
     for way in ("tx", "rx") if spark_width else ():
         values = view.fleet.histories.get((node.key, way), NO_HISTORY)
