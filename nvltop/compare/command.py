@@ -59,4 +59,4 @@ def read_live(worker: ItemSource, settings: Settings, seconds: float = LIVE_S) -
     with session.line:
         for _ in session.steps_for(seconds):
             add_rates(rates, session.monitor.frame())
-    return side_of(LIVE, session.monitor.frame(), rates)
+    return side_of(LIVE, session.monitor.frame(), rates, seconds)

@@ -16,7 +16,8 @@ TRAFFIC_SHARE: Final = 0.1
 """Share of the earlier median by which the traffic of a GPU must differ to matter."""
 MIN_RATE: Final = 1e9
 """Bytes/s below which both rates count as no traffic: idle GPUs exchange some."""
-MEDIAN: Final = "median of what was recorded"
+MIN_OBSERVED_S: Final = 60.0
+"""Time from which on two medians of the traffic are comparable: in less, a part of a step says too much."""
 BUSY_PERCENT: Final = 10.0
 """GPU utilization from which a low PCIe generation is not power saving."""
 
@@ -246,14 +247,24 @@ def _nics(c: Collector, before: Side, after: Side, pairing: Pairing) -> None:
 
 def _traffic(c: Collector, before: Side, after: Side, a: Report, b: Report) -> None:
     for direction in ("tx", "rx"):
-        rates = before.median_rate(a, direction), after.median_rate(b, direction)
-        what = f"NVLink {direction.upper()}"
-        if rates[0] is None or rates[1] is None or max(rates[0], rates[1]) < MIN_RATE:
+        one, other = before.rate(a, direction), after.rate(b, direction)
+        if one is None or other is None or max(one.bytes_per_s, other.bytes_per_s) < MIN_RATE:
             continue
-        if abs(rates[1] - rates[0]) > TRAFFIC_SHARE * max(rates[0], MIN_RATE):
-            c.found.append(Difference(_name(b), what, rates[0], rates[1], Severity.NOTICE, MEDIAN))
-        else:
+        if abs(other.bytes_per_s - one.bytes_per_s) <= TRAFFIC_SHARE * max(one.bytes_per_s, MIN_RATE):
             c.equal("traffic within 10 %")
+            continue
+        too_short = any(not rate.whole_steps and rate.over_s < MIN_OBSERVED_S for rate in (one, other))
+        note = f"{one} → {other}" if str(one) != str(other) else str(one)
+        c.found.append(
+            Difference(
+                _name(b),
+                f"NVLink {direction.upper()}",
+                one.bytes_per_s,
+                other.bytes_per_s,
+                Severity.INFO if too_short else Severity.NOTICE,
+                f"{note}; too short to judge" if too_short else note,
+            )
+        )
 
 
 def _findings(c: Collector, a: Report, b: Report) -> None:

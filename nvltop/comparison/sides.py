@@ -7,6 +7,7 @@ from dataclasses import field
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 
+from nvltop.formatting import duration
 from nvltop.frozen import frozen
 from nvltop.median import median
 
@@ -17,6 +18,22 @@ REDACTED_HOST: Final = "node"
 """Host name of a redacted report, which says nothing about the node's identity."""
 MIN_COUNTED: Final = 1_000_000
 """Bytes that a link's counter must have counted before its growth says that two reports are of one node."""
+
+
+@frozen
+class ObservedRate:
+    """The traffic of a GPU in one direction."""
+
+    bytes_per_s: float
+    over_s: float
+    """Time over which it was observed, seconds."""
+    kind: str
+    """`median` or `mean`."""
+    whole_steps: bool = False
+    """Whether that time consists of complete steps of a job."""
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {duration(self.over_s)}"
 
 
 @frozen
@@ -33,7 +50,8 @@ class Side:
     """Whether names and UUIDs in the report are placeholders."""
     rates: Mapping[str, Sequence[float]] = field(default_factory=dict)
     """Readings of what was recorded, bytes/s, by `GPU index TX` or `GPU index RX`; empty without any."""
-
+    rated_s: float = 0.0
+    """Time over which `rates` were read, seconds."""
     rose_s: Mapping[tuple[int, int, str], float] = field(default_factory=dict)
     """Unix time at which an error counter rose first, by GPU, link and kind; only of a recording."""
     warning: str = ""
@@ -49,14 +67,18 @@ class Side:
         """The ports of the NICs of the report."""
         return list(self.report.get("nics") or ())
 
-    def median_rate(self, gpu: Report, direction: str) -> float | None:
-        """Return the median rate of a GPU (bytes/s), else its mean in the report; None without either."""
+    def rate(self, gpu: Report, direction: str) -> ObservedRate | None:
+        """Return the median of the rates of a GPU, else its mean in the report; None without either."""
         recorded = self.rates.get(f"{gpu['index']} {direction.upper()}")
         if recorded:
-            return median(recorded)
+            return ObservedRate(median(recorded), self.rated_s, "median")
         nvlink: Report = gpu.get("nvlink") or {}
-        rate = nvlink.get(f"mean_{direction}_bytes_per_s")
-        return nvlink.get(f"{direction}_bytes_per_s") if rate is None else rate
+        mean = nvlink.get(f"mean_{direction}_bytes_per_s")
+        if mean is not None:
+            over_s, whole_steps = nvlink.get("mean_over_s") or 0.0, nvlink.get("mean_is_step")
+            return ObservedRate(mean, over_s, "mean", bool(whole_steps))
+        newest = nvlink.get(f"{direction}_bytes_per_s")
+        return None if newest is None else ObservedRate(newest, nvlink.get("rates_over_s") or 0.0, "mean")
 
 
 @frozen

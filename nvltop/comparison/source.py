@@ -73,16 +73,18 @@ def read_file(
             return _of_recording(name, path, _Fold(path, position, progress, brief, after_s))
         if _is_snapshot(path) and not brief:
             fold = _Fold(path, None, progress, after_s=after_s)
-            return replace(_side(name, report, fold.rates), rose_s=_by_index(fold))
+            return replace(_side(name, report, fold.rates, fold.rated_s), rose_s=_by_index(fold))
         return _side(name, report, {})
     except RecordingError as error:
         raise SourceError(str(error)) from None
 
 
-def side_of(name: str, frame: Frame, rates: dict[str, list[float]] | None = None) -> Side:
-    """Return a frame as a side."""
+def side_of(
+    name: str, frame: Frame, rates: dict[str, list[float]] | None = None, rated_s: float = 0.0
+) -> Side:
+    """Return a frame as a side, with the rates of the last `rated_s` seconds."""
     # Through text: enumerations become their words, as in a file.
-    return _side(name, json.loads(json.dumps(to_json(frame))), rates or {})
+    return _side(name, json.loads(json.dumps(to_json(frame))), rates or {}, rated_s)
 
 
 def add_rates(rates: dict[str, list[float]], frame: Frame) -> None:
@@ -130,7 +132,7 @@ def _parse(text: bytes) -> Report | None:
 
 
 def _of_recording(name: str, path: Path, fold: _Fold) -> Side:
-    side = side_of(name, fold.monitor.frame(), fold.rates)
+    side = side_of(name, fold.monitor.frame(), fold.rates, fold.rated_s)
     return replace(side, warning=fold.warning, rose_s=_by_index(fold))
 
 
@@ -157,6 +159,8 @@ class _Fold:
     ) -> None:
         self.monitor = Monitor()
         self.rates: dict[str, list[float]] = defaultdict(list)
+        self.rated_s = 0.0
+        """Time over which the rates were read, seconds."""
         self.rose_s: dict[tuple[str, int, str], float] = {}
         """Unix time of the first increase of each counter after `after_s`, by UUID, link and kind."""
         self._errors: dict[str, LinkErrors] = {}
@@ -165,6 +169,7 @@ class _Fold:
         if position or brief:
             at = position or LAST_TICK
             cut = find_cut(path, at, at)
+        first: Tick | None = None
         ticked: Tick | None = None
         with open_recording(path, progress(str(path)), cut.offset if cut and brief else 0) as recording:
             for item in recording:
@@ -174,7 +179,7 @@ class _Fold:
                 if isinstance(item, Reading) and isinstance(item.data, LinkErrors):
                     self._date_increases(item, item.data, after_s or 0.0)
                 if isinstance(item, Tick):
-                    ticked = item
+                    first, ticked = first or item, item
                     if not brief:
                         add_rates(self.rates, self.monitor.frame())
             else:
@@ -182,6 +187,7 @@ class _Fold:
                     end = datetime.fromtimestamp(ticked.wall_s).isoformat(" ", "seconds")
                     raise RecordingError(f"{path}: the recording ends at {end}, before {position.text}")
         self.warning = recording.warning or ""
+        self.rated_s = ticked.mono_s - first.mono_s if ticked and first else 0.0
         if ticked is None:
             when = (
                 f"there is nothing before {position.text}" if position else "it ends before its first second"
@@ -200,8 +206,8 @@ class _Fold:
                     self.rose_s.setdefault((gpu, link, kind), reading.wall_s)
 
 
-def _side(name: str, report: Report, rates: dict[str, list[float]]) -> Side:
+def _side(name: str, report: Report, rates: dict[str, list[float]], rated_s: float = 0.0) -> Side:
     if not isinstance(report.get("gpus"), list):
         raise SourceError(f"{name}: not a complete report")
     redacted = any(PLACEHOLDER.fullmatch(str(gpu.get("uuid"))) for gpu in report["gpus"])
-    return Side(name, report, time_s(report.get("time")), redacted, rates)
+    return Side(name, report, time_s(report.get("time")), redacted, rates, rated_s)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from nvltop.compare.json import to_json as compared_json
 from nvltop.compare.text import to_text
 from nvltop.comparison.collector import Comparison
-from nvltop.comparison.differences import compare
+from nvltop.comparison.differences import MIN_OBSERVED_S, compare
 from nvltop.comparison.sides import Side
 from nvltop.model import Severity
 from nvltop.report.json import to_json
@@ -134,9 +134,29 @@ def test_traffic_matters_beyond_a_tenth(node, factor, matters):
     rates = {"0 TX": [50e9, 51e9, 900e9], "0 RX": [50e9]}
     changed = {"0 TX": [51e9 * factor], "0 RX": [50e9]}
     found = compare(
-        Side("a", before.report, BEGUN_S, rates=rates), Side("b", after.report, BEGUN_S, rates=changed)
+        Side("a", before.report, BEGUN_S, rates=rates, rated_s=600.0),
+        Side("b", after.report, BEGUN_S, rates=changed, rated_s=MIN_OBSERVED_S),
     )
-    assert [d.what for d in found.differences if d.where == "GPU 0" and d.matters] == ["NVLink TX"] * matters
+    traffic = [d for d in found.differences if d.where == "GPU 0" and d.matters]
+    assert [d.what for d in traffic] == ["NVLink TX"] * matters
+    assert all(d.note == "median of 10 min → median of 60 s" for d in traffic)
+
+
+@pytest.mark.parametrize(("over_s", "whole_steps", "matters"), [(2.0, False, False), (5.4, True, True)])
+def test_traffic_of_a_part_of_a_step_does_not_matter(node, over_s, whole_steps, matters):
+    def change(report: dict) -> None:
+        for gpu in report["gpus"]:
+            rate = gpu["nvlink"]["mean_tx_bytes_per_s"] / 2
+            gpu["nvlink"].update(mean_tx_bytes_per_s=rate, mean_over_s=over_s, mean_is_step=whole_steps)
+
+    before, after = sides(node, change)
+    rates = {f"{gpu['index']} TX": [gpu["nvlink"]["mean_tx_bytes_per_s"]] for gpu in before.gpus}
+    found = compare(replace(before, rates=rates, rated_s=120.0), after)
+    assert found.matters == matters
+    traffic = [d for d in found.differences if d.what == "NVLink TX"]
+    assert len(traffic) == len(before.gpus)
+    note = f"median of 2 min → mean of {over_s:.0f} s{'' if matters else '; too short to judge'}"
+    assert {d.note for d in traffic} == {note}
 
 
 def test_a_gpu_that_moved_to_another_number_is_still_compared(node):
