@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from nvltop.analysis.verdict import ACTIVE_STATES
-from nvltop.analysis.verdict_text import percent, reached_rate
+from nvltop.analysis.verdict_text import percent, reached_rate, seconds
 from nvltop.formatting import age
 from nvltop.model import Activity, Frame, Judgement, StepPeriod, known
 from nvltop.report.findings import where
@@ -115,7 +115,7 @@ def describe_briefly(frame: Frame, activity: Activity) -> str:
 
 def _step(step: StepPeriod, found: Judgement | None) -> str:
     if found and found.state == "silent":
-        return f"no NVLink traffic for {age(found.silent_s)} (step was {step.period_s:.3g} s)"
+        return f"no NVLink traffic for {age(found.silent_s)} (step was {seconds(step.period_s)})"
     doubt = " (possible)" if step.confidence == "possible" else ""
     text = f"step {step.period_s:.3g} s{doubt}"
     if known(step.drift) and abs(step.drift) >= MIN_DRIFT:

@@ -387,6 +387,20 @@ async def test_enter_on_a_counter_opens_its_link(app):
 # ---- Main
 
 
+async def test_no_two_lines_contradict_each_other_while_a_hang_is_pending(app):
+    app = app("hgx-b200", "hang")
+    async with app.run_test(size=(80, 24)) as pilot:
+        for _ in range(45):
+            await settle(app, pilot, 1.0)
+        assert any(check.outcome == "pending" for check in app.view.frame.checks)
+        title, job, *_ = app.main.query_one("#notes", RowsWidget).text().splitlines()
+        assert title.strip() == "1 JOB, NO FAULT FOUND YET: SEE HEALTH"
+        *_, verdict, last = app.main._header.text().splitlines()
+        (silence,) = re.findall(r"o NVLink traffic for .*\)", verdict)
+        assert silence in job
+        assert "o NVLink traffic" not in last, "the line above says it"
+
+
 async def test_the_matrix_cell_by_cell(app):
     app = app("dgx1-v100")
     async with app.run_test(size=(120, 40)) as pilot:

@@ -175,11 +175,11 @@ def _risen_errors(frame: Frame) -> TextRun | None:
 
 
 def _activity(view: ViewState) -> TextRun | None:
-    """Return the activity of the selected GPU's job, or of the first job if it has none."""
+    """Return the activity of the selected GPU's job, or the first one; None if the verdict says the same."""
     frame = view.frame
     activity = activity_of_gpu(frame, view.selected.gpu.uuid) if view.selected else None
     text = describe_briefly(frame, activity or frame.activity[0]) if frame.activity else ""
-    return (text, "") if text else None
+    return (text, "") if text and text.lower() != frame.verdict.headline.lower() else None
 
 
 def _errors(frame: Frame) -> TextRun:
