@@ -384,6 +384,33 @@ async def test_enter_on_a_counter_opens_its_link(app):
         assert app.main.query_one("#link-page").text().startswith("GPU 3 > link 7")
 
 
+@pytest.mark.parametrize("size", [(20, 5), (40, 7), (40, 10), (80, 12)])
+@pytest.mark.parametrize("key", [str(i + 1) for i in range(len(TABS))])
+async def test_a_low_screen_shows_the_tab_and_nothing_over_another_part(app, size, key):
+    app = app("dgx-h100", "link-down", 20.0)
+    async with app.run_test(size=size) as pilot:
+        await settle(app, pilot)
+        await pilot.press(key)
+        await settle(app, pilot)
+        parts = [app.main._header, app.main._tabs, app.main.tab, app.main._keys]
+        assert [part.region.height for part in parts][1:] >= [1, 3, 1]
+        assert sum(part.region.height for part in parts) == size[1], "no part lies over another one"
+        assert app.main._header.region.height == min(4, size[1] - 5)
+        if app.main._header.region:
+            assert "no link error" in app.main._header.text().splitlines()[-1]
+        texts = [widget.text().strip() for widget in app.main.tab.query(RowsWidget) if widget.region]
+        assert any(texts), "no tab is blank"
+        row = app.main._tabs.text().rstrip()
+        assert row.endswith(("+", app.main.tab.TITLE)) or re.search(r" \d\d:\d\d:\d\d$", row), "no cut clock"
+        if key == "1":
+            await pilot.press("slash", *"gpu 3")
+            assert app.main._prompt._input.region.width >= len("gpu 3"), "what is typed can be seen"
+            await pilot.press("enter")
+        await pilot.resize_terminal(80, 24)
+        await settle(app, pilot)
+        assert app.main._header.region.height == 4
+
+
 # ---- Main
 
 

@@ -30,6 +30,9 @@ def tabs(view: ViewState, width: int, names: Sequence[str], current: int) -> tup
     """Return the tab row, with interval, data age and clock at its right end, and the areas to click."""
     tabs_width = sum(len(name) + 2 for name in names)
     right = _right_end(view, width - tabs_width - 1)
+    # A clock that is cut would be another time.
+    room = width - len(names[current]) - 3
+    right = next((runs for runs in (right, right[:-1]) if sum(len(text) for text, _ in runs) <= room), [])
     used = sum(len(text) for text, _ in right)
     # If not all tabs fit, only the current one is shown: a cut row would hide that there are more.
     all_fit = tabs_width + used + 1 <= width

@@ -23,6 +23,9 @@ from nvltop.tui.widgets.prompt import Prompt
 from nvltop.tui.widgets.rows_widget import RowsWidget
 from nvltop.tui.widgets.tab import Question, Tab, TabHost
 
+HEADER_LINES: Final = 4
+MIN_TAB_LINES: Final = 3
+"""Lines that a tab keeps on a low screen; the header loses lines, the last ones last."""
 STALL_RETRY_S: Final = 0.03
 """Time after which drawing is tried again on a terminal that accepts no output."""
 SYNC_START: Final = "\x1b[?2026h"
@@ -40,7 +43,6 @@ class TabbedScreen(TabHost):
 
     DEFAULT_CSS = """
     TabbedScreen {
-        #header { height: 4; }
         #tabs { height: 1; }
         #keys { height: 1; dock: bottom; }
         Prompt { height: 1; dock: bottom; display: none; }
@@ -67,6 +69,7 @@ class TabbedScreen(TabHost):
         super().__init__()
         self._output = output
         self._header = RowsWidget(output, "header")
+        self._header.styles.height = self._header_lines = HEADER_LINES
         self._tabs = RowsWidget(output, "tabs")
         self._keys = RowsWidget(output, "keys")
         self._prompt = Prompt(self._prompt_closed)
@@ -154,7 +157,7 @@ class TabbedScreen(TabHost):
     def draw(self) -> None:
         """Update the rows of all parts; they are sent directly, or later by Textual."""
         width = self.size.width
-        self._header.show(self.header_rows(width))
+        self._header.show(self.header_rows(width)[HEADER_LINES - self._fit_header() :])
         row, self._tab_clicks = self.tab_row(width, self.tab_names(), self._tab_index())
         self._tabs.show([row])
         self._draw_tab(self.visible_tab)
@@ -166,6 +169,14 @@ class TabbedScreen(TabHost):
             # So that the first picture of a tab is whole.
             tab.expected_size = self._tab_size()
         tab.draw()
+
+    def _fit_header(self) -> int:
+        """Give the header the lines that it has on a screen of this height; return their number."""
+        others = 2 + len(tuple(self.below_tabs())) + MIN_TAB_LINES
+        lines = max(0, min(HEADER_LINES, self.size.height - others))
+        if lines != self._header_lines:
+            self._header.styles.height = self._header_lines = lines
+        return lines
 
     def _tab_size(self) -> Size:
         """Return the size that the other parts of the screen leave for a tab, at least one line."""
@@ -254,6 +265,7 @@ class TabbedScreen(TabHost):
 
     def on_resize(self) -> None:
         """Draw once the widgets have their new sizes."""
+        self._fit_header()
         self.call_after_refresh(self.draw_frame)
 
     def on_screen_resume(self) -> None:

@@ -12,7 +12,7 @@ from nvltop.text import normalize
 from nvltop.tui import keys
 from nvltop.tui.keys import FunctionKey
 from nvltop.tui.render.cells import to_text
-from nvltop.tui.render.row import Column, Row, TextRun, end_with, fit, fit_columns
+from nvltop.tui.render.row import Column, Row, TextRun, end_with, fit, fit_columns, fit_text
 from nvltop.tui.render.scroll import first_shown
 from nvltop.tui.render.steady_order import SteadyOrder
 from nvltop.tui.render.view_state import ViewState
@@ -167,12 +167,8 @@ class ListTab(SearchableTab, Generic[T]):
 
     def _rows(self, columns: Sequence[Column], width: int, height: int) -> list[Row]:
         if not self._items:
-            return [
-                fit(
-                    [(self.empty() if not self.filter_text else "no match; Esc clears the filter", "dim")],
-                    width,
-                )
-            ]
+            text = "no match; Esc clears the filter" if self.filter_text else self.empty()
+            return [fit([(fit_text(text, width, self.view.glyphs), "dim")], width)]
         rows = []
         for i, item in enumerate(self._items[self._first : self._first + max(0, height)], self._first):
             spans = self.line(item, columns, width)

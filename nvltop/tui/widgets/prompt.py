@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from textual import events
 from textual.app import ComposeResult
@@ -13,6 +13,9 @@ from textual.widgets import Static
 
 from nvltop.tui.widgets.choices import TextLine
 from nvltop.tui.widgets.tab import Question
+
+MIN_HINT_WIDTH: Final = 60
+"""Columns of the screen from which on the keys leave room for the text."""
 
 
 class Prompt(Horizontal):
@@ -52,6 +55,7 @@ class Prompt(Horizontal):
         self._input.value = question.text
         self._input.cursor_position = len(question.text)
         self._hint.update(f" {'F3 Next  ' if question.find_next else ''}Enter Done  Esc Clear ")
+        self._hint.display = self.screen.size.width >= MIN_HINT_WIDTH
         self._question = question
         self._show_match(found=True)
         self.display = True

@@ -33,7 +33,9 @@ BUS_ID: Final = re.compile(r" \([0-9a-fA-F]+:[0-9a-fA-F:.]+\)")
 class EventsTab(ListTab[TimelineEvent]):
     """What happened since the start, and in the logs before it; the newest first."""
 
-    DEFAULT_CSS = f"EventsTab {{ layout: vertical; #event {{ height: {rows.DETAIL_LINES}; dock: bottom; }} }}"
+    DEFAULT_CSS = f"""
+    EventsTab {{ layout: vertical; #event {{ height: {rows.DETAIL_LINES}; max-height: 50%; dock: bottom; }} }}
+    """
     TITLE = "Events"
     FIRST_SORT = "time"
     ASCENDING_COLUMNS = frozenset({"where", "what"})

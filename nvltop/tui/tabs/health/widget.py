@@ -27,7 +27,7 @@ STUCK_RULE: Final = "stuck-collective"
 class HealthTab(Tab):
     """A list, and below it the selected entry in whole sentences."""
 
-    DEFAULT_CSS = "HealthTab { layout: vertical; #details { height: 7; dock: bottom; } }"
+    DEFAULT_CSS = "HealthTab { layout: vertical; #details { height: 7; max-height: 50%; dock: bottom; } }"
     TITLE: ClassVar[str] = "Health"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "enter", "Go to the link, GPU, NIC or jobs that the selected line is about"),

@@ -13,7 +13,7 @@ from textual.binding import Binding, BindingType
 from nvltop.memo import Memo
 from nvltop.tui import keys
 from nvltop.tui.keys import FunctionKey
-from nvltop.tui.render.row import Row
+from nvltop.tui.render.row import Row, fit
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.tabs.history import chart
 from nvltop.tui.tabs.history.series import TIME_SPANS, SeriesCache
@@ -70,6 +70,7 @@ class HistoryTab(Tab):
         view, at = self.view, self._chart.size
         self._wanted = replace(self._wanted, subject=self._subject())
         if at.width < MIN_COLUMNS or at.height < MIN_LINES:
+            self._chart.show([fit([("no room for a chart", "dim")], at.width)] * (at.height > 0))
             return
         wanted, history = self._wanted, view.history
         # Drawing more often than a column takes would send the same columns again, slightly changed.
