@@ -12,6 +12,7 @@ from typing import Final, Protocol
 from nvltop.host.safe_read import read_safely
 from nvltop.model import Inventory, Maybe, Nic, NicPorts, PciLocation, Reading, known
 from nvltop.sampler import schedule
+from nvltop.sampler.task import Task
 
 SYSFS: Final = "/sys"
 
@@ -35,11 +36,11 @@ class NicReader(Protocol):
 class NicMonitor:
     """Adds the NICs to each inventory, and sends the newest inventory again when the NICs have changed.
 
-    Only the thread of `run` reads ports, so that an adapter whose firmware hangs delays no other thread.
+    Only `read` reads ports, so that an adapter whose firmware hangs delays no inventory.
     """
 
-    def __init__(self, nics: NicReader, send: Callable[..., None], stop: threading.Event) -> None:
-        self._reader, self._send, self._stop = nics, send, stop
+    def __init__(self, nics: NicReader, send: Callable[..., None]) -> None:
+        self._reader, self._send = nics, send
         self._lock = threading.Lock()
         """Guards `_newest`; never held while ports are read."""
         self._newest: Inventory | None = None
@@ -52,23 +53,21 @@ class NicMonitor:
         with self._lock:
             self._send_with_nics(inventory, self._nics)
 
-    def run(self) -> None:
-        """Read the ports until the stop event is set."""
-        every_s = schedule.FIRST_NICS_S
-        while not self._stop.is_set():
-            start = time.monotonic()
-            if read_safely(self._reader.changed, SYSFS) is not False:
-                self._nics = self._find()
-                with self._lock:
-                    if self._newest:
-                        self._send_with_nics(
-                            replace(self._newest, mono_s=start, wall_s=time.time()), self._nics
-                        )
-            ports = read_safely(partial(self._reader.read, start), SYSFS)
-            if known(ports):
-                self._send(Reading(None, start, time.monotonic(), time.time(), ports))
-            self._stop.wait(every_s)
-            every_s = schedule.NICS_S
+    def task(self) -> Task:
+        """Return the task that reads the ports."""
+        return Task("nics", self.read, schedule.NICS_S, (0.0, schedule.FIRST_NICS_S))
+
+    def read(self, start_s: float) -> list[Reading]:
+        """Read the ports; send the inventory again if there are other NICs."""
+        if read_safely(self._reader.changed, SYSFS) is not False:
+            self._nics = self._find()
+            with self._lock:
+                if self._newest:
+                    self._send_with_nics(
+                        replace(self._newest, mono_s=start_s, wall_s=time.time()), self._nics
+                    )
+        ports = read_safely(partial(self._reader.read, start_s), SYSFS)
+        return [Reading(None, start_s, time.monotonic(), time.time(), ports)] if known(ports) else []
 
     def _find(self) -> Maybe[tuple[Nic, ...]]:
         return read_safely(self._reader.find, SYSFS)

@@ -1,7 +1,8 @@
 """Threads that read GPUs in turn; a GPU that delays the others gets a thread of its own.
 
 A driver call cannot be cancelled. When a thread has waited for one GPU for too long, it keeps only this GPU,
-and a new thread takes over the others. There is at most one thread per GPU.
+and a new thread takes over the others. There is at most one thread per GPU. In the same way, a guest
+that blocks the thread keeps it, and a new thread takes over all GPUs.
 """
 
 from __future__ import annotations
@@ -13,9 +14,12 @@ from typing import Final
 
 from nvltop.model import Reading
 from nvltop.nvml.session import GpuReader
+from nvltop.sampler.task import Guests, Task
 
 SPLIT_AFTER_S: Final = 0.4
 """Time in seconds after which a GPU that has not answered yet is separated from the others."""
+GUEST: Final = "guest"
+"""What stands for the UUID of a GPU while a guest is being done."""
 
 
 class PollThread:
@@ -25,9 +29,11 @@ class PollThread:
         self.uuids = tuple(uuids)
         """UUIDs of the GPUs; only the watchdog removes some."""
         self.ended = False
-        """Set when none of the GPUs is listed any more; the thread then ends."""
+        """Set when none of the GPUs is left: they are not listed any more, or another thread reads them."""
+        self.guests = Guests()
+        """Tasks that this thread does after its own work."""
         self._reading: tuple[str, float] | None = None
-        """UUID of the GPU that is being read, and when that began."""
+        """UUID of the GPU that is being read, or `GUEST`, and when that began."""
 
     def readers_in_turn(self, readers: Sequence[GpuReader]) -> Iterator[GpuReader]:
         """Yield the readers of this thread's GPUs, and record which GPU is being read."""
@@ -42,11 +48,17 @@ class PollThread:
         """Return the readings of this thread's GPUs; another thread has sent newer ones of a removed GPU."""
         return [r for r in readings if r.gpu in self.uuids]
 
+    def guests_in_turn(self, now_s: float, slack_s: float) -> Iterator[Task]:
+        """Yield the guests that are due now or within `slack_s`, and record that one is being done."""
+        while task := self.guests.take(now_s, slack_s):
+            self._reading = GUEST, time.monotonic()
+            yield task
+            self._reading = None
+
     def blocked_by(self, now: float) -> str | None:
-        """Return the GPU that has delayed the others for longer than `SPLIT_AFTER_S`; None if none has."""
+        """Return the GPU, or `GUEST`, that has blocked the thread for longer than `SPLIT_AFTER_S`."""
         reading = self._reading
-        is_slow = reading and len(self.uuids) > 1 and now - reading[1] > SPLIT_AFTER_S
-        return reading[0] if reading and is_slow else None
+        return reading[0] if reading and now - reading[1] > SPLIT_AFTER_S else None
 
 
 class PollThreads:
@@ -55,6 +67,8 @@ class PollThreads:
     def __init__(self, name: str, work: Callable[[PollThread], None]) -> None:
         self._name = name
         self._work = work
+        self._lock = threading.Lock()
+        """Held while the list of threads changes."""
         self._threads: list[PollThread] = []
         self._count = 0
 
@@ -70,23 +84,35 @@ class PollThreads:
     def cover(self, readers: Sequence[GpuReader]) -> None:
         """Start a thread for GPUs that have none, and end threads whose GPUs are no longer listed."""
         listed = {r.device.uuid for r in readers}
-        for thread in self._threads:
-            if not listed.intersection(thread.uuids):
-                thread.ended = True
-        self._threads = [thread for thread in self._threads if not thread.ended]
-        covered = {uuid for thread in self._threads for uuid in thread.uuids}
-        new = [r.device.uuid for r in readers if r.device.uuid not in covered]
-        if new:
-            self._start(new)
+        with self._lock:
+            for thread in self._threads:
+                if not listed.intersection(thread.uuids):
+                    thread.ended = True
+            self._threads = [thread for thread in self._threads if not thread.ended]
+            covered = {uuid for thread in self._threads for uuid in thread.uuids}
+            new = [r.device.uuid for r in readers if r.device.uuid not in covered]
+            if new:
+                self._start(new)
 
-    def split(self, now: float) -> None:
-        """Start a new thread for the GPUs that wait for a slow one; the slow GPU keeps the old thread."""
-        for thread in tuple(self._threads):
-            slow = thread.blocked_by(now)
-            if slow:
+    def split(self, now: float) -> list[Task]:
+        """Start a new thread for the GPUs that wait for a slow one or a guest, which keeps the old thread.
+
+        Return the other guests of the old thread, for which there is no thread any more.
+        """
+        released: list[Task] = []
+        with self._lock:
+            for thread in tuple(self._threads):
+                slow = thread.blocked_by(now)
+                if not slow:
+                    continue
+                released += thread.guests.close()
                 others = [uuid for uuid in thread.uuids if uuid != slow]
-                thread.uuids = (slow,)
-                self._start(others)
+                if others:
+                    thread.uuids = tuple(uuid for uuid in thread.uuids if uuid == slow)
+                    thread.ended = not thread.uuids
+                    self._start(others)
+            self._threads = [thread for thread in self._threads if not thread.ended]
+        return released
 
     def _start(self, uuids: Sequence[str]) -> None:
         thread = PollThread(uuids)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from nvltop.host.processes import ProcessTable
-from nvltop.model import GpuUse, Maybe, Missing, Processes
+from nvltop.model import GpuUse, Maybe, Missing, Processes, Reading
 from nvltop.nvml.processes import by_pid
-from nvltop.nvml.session import GpuReader
+from nvltop.nvml.session import GpuReader, Session
+from nvltop.sampler import schedule
+from nvltop.sampler.poll_threads import PollThread
+from nvltop.sampler.task import Task
 
 MAX_AGE_S: Final = 10.0
 """Age in seconds after which a list that its poll thread has not renewed is not used any more."""
@@ -40,6 +43,25 @@ class ProcessLists:
     def __init__(self, describer: ProcessDescriber) -> None:
         self._describer = describer
         self._lists: dict[str, tuple[float, Maybe[Uses]]] = {}
+
+    def task(self, thread: PollThread, session: Session, describes: Callable[[], bool]) -> Task:
+        """Return the task that lists the processes on a thread's GPUs; one such task `describes` all."""
+
+        def read(start_s: float) -> list[Reading]:
+            for reader in thread.readers_in_turn(session.readers):
+                if not reader.lost:
+                    self.read(reader)
+            if not describes():
+                return []
+            begun_cpu_s = time.thread_time()
+            described = self.describe(session.readers)
+            # Thousands of processes are read less often, to limit the cost to a few percent.
+            pause_s = (time.thread_time() - begun_cpu_s) / schedule.PROCESSES_SHARE
+            task.periodic.every_s = min(max(schedule.PROCESSES_S, pause_s), schedule.MAX_PROCESSES_S)
+            return [Reading(None, start_s, time.monotonic(), time.time(), described)]
+
+        task = Task("processes", read, schedule.PROCESSES_S, ended=lambda: thread.ended)
+        return task
 
     def read(self, reader: GpuReader) -> None:
         """Read the process list of one GPU."""

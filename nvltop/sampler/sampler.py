@@ -17,8 +17,6 @@ from nvltop.host.pci import kernel_driver_gpus
 from nvltop.host.safe_read import read_safely
 from nvltop.host.sysfs import proc_root
 from nvltop.model import (
-    Cost,
-    GpuInterval,
     Inventory,
     Item,
     LinkCounters,
@@ -32,12 +30,15 @@ from nvltop.nvml.driver import REASONS
 from nvltop.nvml.events import EventListener
 from nvltop.nvml.session import GpuReader, Session, new_session
 from nvltop.sampler import schedule
+from nvltop.sampler.cost import CostReader
 from nvltop.sampler.nic_monitor import NicMonitor, NicReader
 from nvltop.sampler.poll_threads import PollThread, PollThreads
 from nvltop.sampler.process_lists import ProcessLists, new_describer
 from nvltop.sampler.protocol import EXIT_RELOAD, HEARTBEAT_S, WorkerConfig, exit_on_failure
 from nvltop.sampler.refresh import RefreshProbe
 from nvltop.sampler.schedule import AdaptiveInterval, Periodic, RequestedInterval
+from nvltop.sampler.task import Guests, Task
+from nvltop.sampler.task_threads import TaskThreads
 from nvltop.sampler.wsl import without_links
 
 EVENT_WAIT_MS: Final = 5000
@@ -68,6 +69,7 @@ def run(
     stop: threading.Event,
     requested: RequestedInterval,
     watchdog_runs: threading.Event,
+    tasks: TaskThreads,
 ) -> None:
     """Open the driver and read until `stop` is set; set `watchdog_runs` when it writes the heartbeats."""
     threading.current_thread().name = "inventory"
@@ -83,11 +85,11 @@ def run(
         logs = SimulatedKernelLog(library, send, stop).run
     session = new_session(watch, config.leave_out)
     threading.Thread(target=exit_on_failure(logs), name="logs", daemon=True).start()
-    Sampler(config, session, watch, send, stop, requested, NicMonitor(nics, send, stop)).run(watchdog_runs)
+    Sampler(config, session, watch, send, stop, requested, NicMonitor(nics, send), tasks).run(watchdog_runs)
 
 
 class Sampler:
-    """Reads one node; each kind of value has threads of its own."""
+    """Reads one node: link counters on poll threads, and other kinds of values as tasks."""
 
     def __init__(
         self,
@@ -98,6 +100,7 @@ class Sampler:
         stop: threading.Event,
         requested: RequestedInterval,
         nics: NicMonitor,
+        tasks: TaskThreads,
     ) -> None:
         self._config = config
         self._session = session
@@ -108,22 +111,23 @@ class Sampler:
         self._inventory_due = threading.Event()
         """Set when something happened that may have changed the inventory."""
         self._fast = PollThreads("links", exit_on_failure(self.read_fast))
-        self._slow = PollThreads("slow", exit_on_failure(self.read_slow))
-        self._processes = PollThreads("processes", exit_on_failure(self.read_processes))
+        self._slow = PollThreads("slow", self._run_task(self._slow_task))
+        self._processes = PollThreads("processes", self._run_task(self._processes_task))
+        self._tasks = tasks
         self._lists = ProcessLists(new_describer(is_demo=config.demo is not None))
         self._refresh = RefreshProbe(lambda: session.readers, send, stop)
         self._requested = requested
         self._demo_loaded_s = _demo_loaded_s() if config.demo else 0.0
-        self._intervals: dict[PollThread, AdaptiveInterval] = {}
-        """Effective interval of each thread that reads link counters."""
+        self._cost = CostReader(watch, self._fast, lambda: session.readers, requested)
 
     def run(self, watchdog_runs: threading.Event) -> None:
         """Open the driver, start the threads, and keep the inventory up to date."""
         self.open()
         freeze_startup_objects()
+        self._tasks.guests = self._guests
         self._cover()
         threading.Thread(target=exit_on_failure(self.forward_events), name="events", daemon=True).start()
-        threading.Thread(target=exit_on_failure(self._nics.run), name="nics", daemon=True).start()
+        self._tasks.start(self._nics.task(), self._cost.task())
         threading.Thread(target=exit_on_failure(self._refresh.run), name="refresh", daemon=True).start()
         threading.Thread(target=exit_on_failure(self.watchdog), name="watchdog", daemon=True).start()
         watchdog_runs.set()
@@ -160,26 +164,25 @@ class Sampler:
         self._processes.cover(self._session.readers)
 
     def watchdog(self) -> None:
-        """Write heartbeats, separate GPUs that delay others, flush items held back, and report the cost.
+        """Write heartbeats, separate what delays others, and flush items held back.
 
         This thread calls no driver and reads no files, so that nothing that hangs stops the heartbeats.
         """
-        spent = (time.monotonic(), self._watch.calls, self._watch.driver_s, time.process_time())
         self._watch.heartbeat()
         while not self._stop.wait(max(MIN_WATCHDOG_S, min(self._requested.interval_s, HEARTBEAT_S))):
             self._watch.heartbeat()
             self._send()  # flush items that were held back for long enough
             now = time.monotonic()
-            self._fast.split(now)
-            self._slow.split(now)
-            self._processes.split(now)
-            if now - spent[0] >= schedule.COST_S:
-                self._send(self._cost(spent, now))
-                spent = (now, self._watch.calls, self._watch.driver_s, time.process_time())
+            for poll_threads in (self._fast, self._slow, self._processes):
+                self._tasks.start(*poll_threads.split(now))
+
+    def _guests(self) -> Guests | None:
+        """Return the guests of the thread that reads the link counters of most GPUs."""
+        return self._fast.largest.guests if self._fast.largest else None
 
     def read_fast(self, thread: PollThread) -> None:
         """Read link counters at the requested interval; gauges, states and errors at their own intervals."""
-        interval = self._intervals[thread] = AdaptiveInterval(self._requested)
+        interval = self._cost.intervals[thread] = AdaptiveInterval(self._requested)
         calls_s: dict[str, float] = {}
         gauges, states = Periodic(schedule.GAUGES_S), Periodic(schedule.STATES_S)
         errors: dict[str, Periodic] = {}
@@ -212,82 +215,62 @@ class Sampler:
                     readings += reader.read_errors()
                 if reader.unresponsive != was_silent:
                     self._inventory_due.set()
-                gathered += readings
-                if time.monotonic() - start > schedule.GATHER_S:
-                    self._send(*thread.of_own_gpus(gathered))
-                    gathered = []
-            self._send(*thread.of_own_gpus(gathered))
+                gathered = self._send_if_late(thread, gathered + readings, start)
             interval.add(counters_s)
+            if interval.sweep_s > schedule.MAX_GUESTS_SWEEP_S:
+                self._tasks.start(*thread.guests.close())
+            slack = min(slack, schedule.MAX_SLACK_S)
+            others = self._tasks.run_guests(thread, start, slack)
+            # Together, so that a screen wakes up once for both.
+            self._send(*thread.of_own_gpus(gathered), *others)
             now = time.monotonic()
             next_s += interval.interval_s
             if next_s <= now:
                 # Missed readings are skipped, not made up for.
                 next_s = now + interval.interval_s
-            self._stop.wait(next_s - now)
+            self._wait(thread, next_s, slack)
+        if thread.ended:
+            self._tasks.start(*thread.guests.close())
 
-    def read_processes(self, thread: PollThread) -> None:
-        """List the processes on the GPUs on a thread of its own: /proc can be slow on a loaded machine."""
-        while not (self._stop.is_set() or thread.ended):
-            start = time.monotonic()
+    def _wait(self, thread: PollThread, until_s: float, slack: float) -> None:
+        """Wait until a thread is due to read; meanwhile run guests that cannot wait for that."""
+        thread.guests.thread_next_s = until_s
+        while (wake_s := thread.guests.next_s + slack) < until_s and not thread.ended:
+            if self._stop.wait(max(0.0, wake_s - time.monotonic())):
+                return
+            self._send(*self._tasks.run_guests(thread, wake_s, slack))
+        self._stop.wait(max(0.0, until_s - time.monotonic()))
+
+    def _send_if_late(self, thread: PollThread, gathered: list[Reading], start: float) -> list[Reading]:
+        """Send what a thread has gathered since `start` if that took long; return what is left to send."""
+        if time.monotonic() - start <= schedule.GATHER_S:
+            return gathered
+        self._send(*thread.of_own_gpus(gathered))
+        return []
+
+    def _run_task(self, task: Callable[[PollThread], Task]) -> Callable[[PollThread], None]:
+        """Return the work of a poll thread that does one task."""
+        return exit_on_failure(lambda thread: self._tasks.run_alone(task(thread)))
+
+    def _processes_task(self, thread: PollThread) -> Task:
+        return self._lists.task(thread, self._session, lambda: thread is self._processes.largest)
+
+    def _slow_task(self, thread: PollThread) -> Task:
+        """Return the task that reads PCIe and C2C traffic and the fabric."""
+        fabric = Periodic(schedule.FABRIC_S)
+
+        def read(start: float) -> list[Reading]:
+            gathered: list[Reading] = []
+            with_fabric = fabric.due(start, schedule.TRAFFIC_S / 2)
             for reader in thread.readers_in_turn(self._session.readers):
-                if not reader.lost:
-                    self._lists.read(reader)
-            begun_cpu_s = time.thread_time()
-            if thread is self._processes.largest:
-                listed = self._lists.describe(self._session.readers)
-                self._send(Reading(None, start, time.monotonic(), time.time(), listed))
-            # Thousands of processes are read less often, to limit the cost to a few percent.
-            spent_s = time.thread_time() - begun_cpu_s
-            pause_s = max(schedule.PROCESSES_S, spent_s / schedule.PROCESSES_SHARE)
-            self._stop.wait(min(pause_s, schedule.MAX_PROCESSES_S))
+                if not reader.lost and not self._stop.is_set():
+                    readings = reader.read_host_traffic() + (reader.read_fabric() if with_fabric else [])
+                    gathered = self._send_if_late(thread, gathered + readings, start)
+            return thread.of_own_gpus(gathered)
 
-    def _cost(self, before: tuple[float, int, float, float], now: float) -> Reading:
-        seconds = max(now - before[0], 1e-3)
-        main = self._interval_of(self._fast.largest)
-        cost = Cost(
-            calls_per_s=(self._watch.calls - before[1]) / seconds,
-            driver_s_per_s=(self._watch.driver_s - before[2]) / seconds,
-            interval_s=main.interval_s,
-            sweep_s=main.sweep_s,
-            cpu_s_per_s=(time.process_time() - before[3]) / seconds,
-            other_intervals=self._other_intervals(main.interval_s),
-        )
-        return Reading(None, now, now, time.time(), cost)
-
-    def _other_intervals(self, interval_s: float) -> tuple[GpuInterval, ...]:
-        """Return the GPUs whose link counters are read at another interval than `interval_s`."""
-        if len(self._intervals) == 1:
-            return ()
-        intervals = [
-            GpuInterval(r.device.index, self._interval_of(self._fast.thread_of(r.device.uuid)).interval_s)
-            for r in self._session.readers
-        ]
-        return tuple(i for i in intervals if i.interval_s != interval_s)
-
-    def _interval_of(self, thread: PollThread | None) -> AdaptiveInterval:
-        interval = self._intervals.get(thread) if thread else None
-        return interval or AdaptiveInterval(self._requested)  # the thread has not started yet
-
-    def read_slow(self, thread: PollThread) -> None:
-        """Read PCIe and C2C traffic and the fabric."""
-        traffic, fabric = Periodic(schedule.TRAFFIC_S), Periodic(schedule.FABRIC_S)
         # GPM needs two samples for its first value: read the second one early.
-        self._each(thread, GpuReader.read_host_traffic)
-        self._each(thread, GpuReader.read_fabric)
-        fabric.due(time.monotonic())
-        self._stop.wait(schedule.FIRST_TRAFFIC_S)
-        while not (self._stop.is_set() or thread.ended):
-            now = time.monotonic()
-            if traffic.due(now):
-                self._each(thread, GpuReader.read_host_traffic)
-            if fabric.due(now):
-                self._each(thread, GpuReader.read_fabric)
-            self._stop.wait(max(0.0, min(traffic.next_s, fabric.next_s) - time.monotonic()))
-
-    def _each(self, thread: PollThread, read: Callable[[GpuReader], list[Reading]]) -> None:
-        for reader in thread.readers_in_turn(self._session.readers):
-            if not reader.lost and not self._stop.is_set():
-                self._send(*read(reader))
+        first_s = (0.0, schedule.FIRST_TRAFFIC_S)
+        return Task("slow", read, schedule.TRAFFIC_S, first_s, lambda: thread.ended)
 
     def watch_inventory(self) -> None:
         """Read the inventory again at intervals, and soon after an event."""

@@ -50,6 +50,10 @@ LATE_SHARE: Final = 0.04
 """Share of the interval of frames for which other readings wait longer for the next link counters."""
 START_S: Final = 5.0
 """Time after the start of the worker in which link counters are sent at once, seconds."""
+MAX_SLACK_S: Final = 0.5
+"""Longest time in seconds by which a task is done early or late, to be done together with others."""
+MAX_GUESTS_SWEEP_S: Final = 0.05
+"""Duration of a sweep over the link counters, seconds, above which its thread does no other tasks."""
 RETRY_LOST_S: Final = 5.0
 """Interval at which a lost GPU is read again, seconds."""
 RESCAN_S: Final = 10.0
@@ -95,13 +99,13 @@ class AdaptiveInterval:
 
 @mutable
 class Periodic:
-    """A periodic task."""
+    """The times at which something is due."""
 
     every_s: float
     next_s: float = 0.0
 
     def due(self, now: float, slack_s: float = 0.0) -> bool:
-        """Return whether the task is due now or within `slack_s`; if so, schedule the next time."""
+        """Return whether it is due now or within `slack_s`; if so, schedule the next time."""
         if now + slack_s < self.next_s:
             return False
         # Keep the phase, unless whole periods were missed.

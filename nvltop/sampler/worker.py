@@ -1,6 +1,6 @@
 """The worker process: read NVML and the host, write items to a pipe, exit when the pipe is closed.
 
-`launch` starts it. Each kind of reading has a thread of its own, so that a slow call does not delay the
+`launch` starts it. What is not quick has a thread of its own, so that a slow call does not delay the
 others. Each driver call in progress is visible in shared memory. When the worker fails, the last line on its
 stderr is the reason.
 """
@@ -22,6 +22,8 @@ from nvltop.sampler import schedule, stuck_workers
 from nvltop.sampler.pipe import Sender
 from nvltop.sampler.protocol import HEARTBEAT_S, WORKER_NAME, WorkerConfig, exit_on_failure
 from nvltop.sampler.schedule import RequestedInterval
+from nvltop.sampler.task import Task
+from nvltop.sampler.task_threads import TaskThreads
 
 
 def send_heartbeats(watch: CallTracker, ended: threading.Event) -> None:
@@ -34,16 +36,17 @@ def send_heartbeats(watch: CallTracker, ended: threading.Event) -> None:
         watch.heartbeat()
 
 
-def sample_host(pipe: Sender, stop: threading.Event) -> None:
-    """Send the host's CPU and memory usage at intervals, the first time after `FIRST_HOST_S`."""
+def host_task() -> Task:
+    """Return the task that reads the host's CPU and memory usage; its first run begins the first span."""
     stats = HostStats()
-    stats.read()
-    every_s = schedule.FIRST_HOST_S
-    while not stop.wait(every_s):
-        every_s = schedule.HOST_S
-        start = time.monotonic()
-        host = stats.read()
-        pipe.send(Reading(None, start, time.monotonic(), time.time(), host))
+    has_begun = False
+
+    def read(start_s: float) -> list[Reading]:
+        nonlocal has_begun
+        host, is_first, has_begun = stats.read(), not has_begun, True
+        return [] if is_first else [Reading(None, start_s, time.monotonic(), time.time(), host)]
+
+    return Task("host", read, schedule.HOST_S, (0.0, schedule.FIRST_HOST_S))
 
 
 def follow_parent(
@@ -92,9 +95,10 @@ def _run() -> None:
     for name, work in (
         ("heartbeat", lambda: send_heartbeats(watch, watchdog_runs)),
         ("parent", lambda: follow_parent(watch, stop, requested, finish_calls=config.demo is None)),
-        ("host", lambda: sample_host(pipe, stop)),
     ):
         threading.Thread(target=exit_on_failure(work), name=name, daemon=True).start()
+    tasks = TaskThreads(pipe.send, stop)
+    tasks.start(host_task())
     # Imported late, so that the threads above already run while the modules load.
     from nvltop.nvml.binding import check_binding
 
@@ -104,6 +108,6 @@ def _run() -> None:
     else:
         from nvltop.sampler.sampler import run
 
-        run(config, watch, pipe.send, stop, requested, watchdog_runs)
+        run(config, watch, pipe.send, stop, requested, watchdog_runs, tasks)
     # `follow_parent` ends the process, once no thread is in a driver call.
     threading.Event().wait()

@@ -32,6 +32,7 @@ from nvltop.sampler.poll_threads import PollThread
 from nvltop.sampler.protocol import WorkerConfig
 from nvltop.sampler.sampler import Sampler
 from nvltop.sampler.schedule import HOST_S, RequestedInterval
+from nvltop.sampler.task_threads import TaskThreads
 from nvltop.wire.bursts import Receiver
 
 INTERVAL_S = 0.25
@@ -122,19 +123,20 @@ def read(
         meter.begin()
 
     stop: Any = Stop(clock, WARM_S, WARM_S + READ_S, warm)
-    nics = NicMonitor(SimulatedNics(library), send, stop)
+    nics, tasks = NicMonitor(SimulatedNics(library), send), TaskThreads(send, stop)
     watch, job = CallTracker(), WorkerConfig(0, 0, interval_s, (node, scenario))
     requested = RequestedInterval(interval_s)
-    sampler = Sampler(job, session.new_session(watch), watch, send, stop, requested, nics)
+    sampler = Sampler(job, session.new_session(watch), watch, send, stop, requested, nics, tasks)
     sampler.open()
     sampler._inventory_due = sampler._refresh._traffic = stop
     one = PollThread([reader.device.uuid for reader in sampler._session.readers])
     for poll_threads in (sampler._fast, sampler._slow, sampler._processes):
         poll_threads._threads = [one]
     threads: tuple[Callable[[], None], ...] = (
-        lambda: sampler.read_fast(one), lambda: sampler.read_slow(one),
-        lambda: sampler.read_processes(one),
-        sampler.watch_inventory, sampler.watchdog, nics.run, sampler._refresh.run,
+        lambda: sampler.read_fast(one),
+        lambda: sampler._slow._work(one), lambda: sampler._processes._work(one),
+        lambda: tasks.run_alone(nics.task()), lambda: tasks.run_alone(sampler._cost.task()),
+        sampler.watch_inventory, sampler.watchdog, sampler._refresh.run,
     )  # fmt: skip
     counted = Counter[str]()
     for thread in threads:

@@ -34,11 +34,11 @@ from nvltop.nvml.session import GpuReader, Session
 from nvltop.nvml.simulated.nics import SimulatedNics
 from nvltop.nvml.simulated.processes import SimulatedProcessTable
 from nvltop.sampler import schedule
-from nvltop.sampler.nic_monitor import NicMonitor
 from nvltop.sampler.pipe import Sender
 from nvltop.sampler.process_lists import ProcessLists
 from nvltop.sampler.refresh import RefreshProbe
 from nvltop.sampler.sampler import Sampler
+from nvltop.sampler.task_threads import TaskThreads
 from nvltop.tui.shell.app import Nvltop
 from nvltop.tui.shell.snapshots import SnapshotTaker
 from nvltop.tui.shell.tabbed_screen import TabbedScreen
@@ -75,8 +75,8 @@ READING: Final[Stages] = (
     ("process lists of the driver", ProcessLists, ("read", "describe")),
     ("inventory, once a minute", Session, ("reread_inventory",)),
     ("encode and send", Sender, ("send",)),
-    ("rest", Sampler, ("read_fast", "read_slow", "read_processes", "watch_inventory", "watchdog")),
-    ("rest", NicMonitor, ("run",)),
+    ("rest", Sampler, ("read_fast", "watch_inventory", "watchdog")),
+    ("rest", TaskThreads, ("run_alone",)),
     ("rest", RefreshProbe, ("run",)),
     (SIMULATION, SimulatedNics, ("changed", "find", "gpu_locations", "read")),
     (SIMULATION, SimulatedProcessTable, ("describe",)),

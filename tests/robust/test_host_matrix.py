@@ -8,7 +8,6 @@ import pwd
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -118,10 +117,9 @@ def test_failing_system_calls(tmp_path, monkeypatch, call, error):
     assert known(table.find())
     monkeypatch.setattr(os, call, failing(error))
     sent: list[Item] = []
-    watch = NicMonitor(table, lambda *items: sent.extend(items), stop := _Once())
+    watch = NicMonitor(table, lambda *items: sent.extend(items))
     watch.send(Inventory(0.0, 0.0))
-    watch.run()
-    assert stop.waits == 1
+    assert watch.task().run() is not None
     assert isinstance(sent[0], Inventory)
     found = ProcessTable().describe(PIDS)
     assert isinstance(found, Processes)
@@ -132,21 +130,6 @@ def test_failing_system_calls(tmp_path, monkeypatch, call, error):
         pci.display_vendors(tmp_path)
         pci.kernel_driver_gpus(["00000000:1B:00.0"], tmp_path, tmp_path)
         pci.kernel_module_version(tmp_path)
-
-
-class _Once(threading.Event):
-    """A stop event that is set after the first wait."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.waits = 0
-
-    def is_set(self) -> bool:
-        return self.waits > 0
-
-    def wait(self, timeout: float | None = None) -> bool:
-        self.waits += 1
-        return True
 
 
 SITUATIONS = {

@@ -15,12 +15,13 @@ from nvltop.model import Cost, GpuInterval, Reading, Tick, known
 from nvltop.nvml.call_tracker import CallTracker
 from nvltop.nvml.simulated import Fault
 from nvltop.nvml.simulated.nics import SimulatedNics
-from nvltop.sampler import poll_threads, sampler
+from nvltop.sampler import cost, poll_threads, sampler
 from nvltop.sampler.nic_monitor import NicMonitor
 from nvltop.sampler.poll_threads import PollThread
 from nvltop.sampler.protocol import WorkerConfig, deadline_s
 from nvltop.sampler.sampler import Sampler
 from nvltop.sampler.schedule import MAX_SWEEP_SHARE, AdaptiveInterval, RequestedInterval
+from nvltop.sampler.task_threads import TaskThreads
 
 HUNG = "nvmlDeviceGetFieldValues"
 
@@ -65,7 +66,7 @@ def read(bench, monkeypatch):
         b = bench("h100-two")
         begun = b.clock.now
         dated = SimpleNamespace(monotonic=b.clock, time=b.clock, process_time=lambda: 0.0)
-        for module in (sampler, poll_threads):
+        for module in (sampler, poll_threads, cost):
             monkeypatch.setattr(module, "time", dated)
         shifted = [(begun + start, begun + end) for start, end in spans]
         b.library.faults[HUNG] = Fault(gpu=1, hang=Hangs(b.clock, shifted, call_s))
@@ -79,12 +80,14 @@ def read(bench, monkeypatch):
             frames.append((b.clock.now - begun, b.monitor.frame().gpus[1]))
 
         def send_cost() -> None:
-            b.monitor.update(own._cost((b.clock.now - 1.0, 0, 0.0, 0.0), b.clock.now))
+            for reading in own._cost.read(b.clock.now):
+                b.monitor.update(reading)
 
         stop = Stop(b.clock, begun + seconds, send_cost)
-        nics = NicMonitor(SimulatedNics(b.library), send, threading.Event())
+        nics = NicMonitor(SimulatedNics(b.library), send)
         job = WorkerConfig(0, 0, interval_s)
-        own = Sampler(job, b.session, CallTracker(), send, stop, RequestedInterval(interval_s), nics)
+        tasks, requested = TaskThreads(send, stop), RequestedInterval(interval_s)
+        own = Sampler(job, b.session, CallTracker(), send, stop, requested, nics, tasks)
         thread = PollThread([b.readers[1].device.uuid])
         own._fast._threads = [thread]
         own.read_fast(thread)
@@ -110,7 +113,7 @@ def test_a_gpu_that_hung_for_15_s_shows_rates_within_two_intervals(read):
     assert min(s for s in shown if s >= 25.0) <= 25.0 + 2 * 0.25 + 1e-6
     after = [at_s for at_s, _ in frames if at_s >= 25.0]
     assert max(b - a for a, b in pairwise(after)) <= 0.25 + 1e-6, "the normal rate"
-    assert sampler._intervals.popitem()[1].interval_s == 0.25
+    assert sampler._cost.intervals.popitem()[1].interval_s == 0.25
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -141,7 +144,7 @@ def test_after_any_hang_rates_come_back_in_time_and_none_is_wrong(read, interval
 
 def test_a_driver_that_is_always_slow_is_read_less_often_and_shows_rates(read):
     _, frames, sampler = read(0.25, 150.0, call_s=2.0)
-    interval = sampler._intervals.popitem()[1]
+    interval = sampler._cost.intervals.popitem()[1]
     assert interval.interval_s == pytest.approx(2.0 / MAX_SWEEP_SHARE, rel=0.1)
     assert max_gap_s(interval.interval_s) > interval.interval_s
     late = [gpu for at_s, gpu in frames if at_s > 75.0]
@@ -195,19 +198,20 @@ def test_the_cost_is_that_of_most_gpus_and_names_the_others(bench):
         print,
         threading.Event(),
         RequestedInterval(0.25),
-        NicMonitor(SimulatedNics(b.library), print, threading.Event()),
+        NicMonitor(SimulatedNics(b.library), print),
+        TaskThreads(print, threading.Event()),
     )
     uuids = [r.device.uuid for r in b.readers]
     slow, most = PollThread(uuids[4:5]), PollThread(uuids[:4] + uuids[5:])
     for order in ([slow, most], [most, slow]):
         made._fast._threads = order
         for thread, sweep_s in ((slow, 0.5), (most, 0.002)):
-            made._intervals[thread] = AdaptiveInterval(RequestedInterval(0.25))
+            made._cost.intervals[thread] = AdaptiveInterval(RequestedInterval(0.25))
             for _ in range(40):
-                made._intervals[thread].add(sweep_s)
-        cost = made._cost((0.0, 0, 0.0, 0.0), 1.0).data
-        assert cost.interval_s == 0.25
-        assert cost.sweep_s == pytest.approx(0.002)
-        assert [o.gpu for o in cost.other_intervals] == [4]
-        assert cost.interval_of(4) == pytest.approx(2.0, rel=0.01)
-        assert cost.interval_of(5) == 0.25
+                made._cost.intervals[thread].add(sweep_s)
+        read = made._cost.read(1.0)[0].data
+        assert read.interval_s == 0.25
+        assert read.sweep_s == pytest.approx(0.002)
+        assert [o.gpu for o in read.other_intervals] == [4]
+        assert read.interval_of(4) == pytest.approx(2.0, rel=0.01)
+        assert read.interval_of(5) == 0.25

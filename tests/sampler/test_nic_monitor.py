@@ -12,6 +12,7 @@ from nvltop.host.nics import NicTable
 from nvltop.model import Gpu, Inventory, NicPorts, Reading, known
 from nvltop.sampler import schedule
 from nvltop.sampler.nic_monitor import NicMonitor
+from nvltop.sampler.task_threads import TaskThreads
 from tests.sysfs import Tree
 
 BRIDGES = ("pci0000:15", "0000:15:01.0", "0000:16:00.0")
@@ -27,8 +28,14 @@ def watch(tmp_path, monkeypatch):
     monkeypatch.setattr(schedule, "NICS_S", 0.02)
     sent: queue.Queue[Inventory | Reading] = queue.Queue()
     stop = threading.Event()
-    watch = NicMonitor(NicTable(tree.root), sent.put, stop)
-    thread = threading.Thread(target=watch.run, daemon=True)
+    watch = NicMonitor(NicTable(tree.root), sent.put)
+
+    def send(*items) -> None:
+        for item in items:
+            sent.put(item)
+
+    run = TaskThreads(send, stop).run_alone
+    thread = threading.Thread(target=lambda: run(watch.task()), daemon=True)
     yield SimpleNamespace(tree=tree, send=watch.send, sent=sent, start=thread.start)
     stop.set()
     if thread.ident:

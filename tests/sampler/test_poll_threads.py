@@ -22,6 +22,8 @@ from nvltop.sampler.poll_threads import SPLIT_AFTER_S, PollThread, PollThreads
 from nvltop.sampler.protocol import WorkerConfig
 from nvltop.sampler.sampler import Sampler
 from nvltop.sampler.schedule import RequestedInterval
+from nvltop.sampler.task import Task
+from nvltop.sampler.task_threads import TaskThreads
 
 PATIENT_S = 20.0
 
@@ -52,7 +54,7 @@ class Collected:
 def sampler():
     library = simulated.install("dgx-h100", "training")
     stop, seen = threading.Event(), Collected()
-    nics = NicMonitor(SimulatedNics(library), seen.send, stop)
+    nics = NicMonitor(SimulatedNics(library), seen.send)
     made = Sampler(
         WorkerConfig(0, 0, 0.05),
         session.new_session(CallTracker()),
@@ -61,9 +63,11 @@ def sampler():
         stop,
         RequestedInterval(0.05),
         nics,
+        TaskThreads(seen.send, stop),
     )
     made._lists = process_lists.ProcessLists(SimulatedProcessTable(time.time()))
     made.open()
+    made._tasks.guests = made._guests
     made._cover()
     thread = threading.Thread(target=made.watchdog, daemon=True)
     thread.start()
@@ -118,9 +122,6 @@ def test_a_lane_gives_up_only_what_blocks_it():
     thread._reading = ("b", 10.0)
     assert thread.blocked_by(10.0 + SPLIT_AFTER_S / 2) is None
     assert thread.blocked_by(10.0 + 2 * SPLIT_AFTER_S) == "b"
-    alone = PollThread(["b"])
-    alone._reading = ("b", 10.0)
-    assert alone.blocked_by(1e9) is None, "there is nobody to hold up"
 
 
 def reader(uuid):
@@ -221,3 +222,60 @@ def test_a_gpu_whose_process_list_hangs_keeps_no_other_list(sampler, monkeypatch
     uses = {u.gpu for p in listed(seen, mark)[-1:] for process in p.processes for u in process.uses}
     assert len(uses) == 7
     assert slow not in uses
+
+
+class Hanging:
+    """A task that hangs once `hangs` is set, until `release`."""
+
+    def __init__(self) -> None:
+        self.hangs, self.entered, self.release = threading.Event(), threading.Event(), threading.Event()
+        self.threads: list[str] = []
+
+    def read(self, start_s: float) -> list[Item]:
+        self.threads.append(threading.current_thread().name)
+        if self.hangs.is_set():
+            self.entered.set()
+            self.release.wait(PATIENT_S)
+        return []
+
+
+def counting(runs: list[str]) -> Task:
+    """Return a task that notes the thread of each of its runs."""
+
+    def read(start_s: float) -> list[Item]:
+        runs.append(threading.current_thread().name)
+        return []
+
+    return Task("other", read, 0.1)
+
+
+def test_a_guest_that_hangs_delays_neither_links_nor_other_guests(sampler):
+    _, seen, made = sampler
+    hanging, runs = Hanging(), list[str]()
+    made._tasks.start(task := Task("hanging", hanging.read, 0.1), counting(runs))
+    seen.until(lambda: "links" in hanging.threads and "links" in runs)
+    hanging.hangs.set()
+    assert hanging.entered.wait(PATIENT_S)
+    # No GPU is left to the thread of the guest.
+    seen.until(lambda: made._fast._count == 2 and len(made._fast._threads) == 1)
+    mark, before = len(seen.items), len(runs)
+    seen.until(lambda: len(seen.links(mark)) == 8)
+    seen.until(lambda: len(runs) > before + 2)
+    hanging.hangs.clear()
+    hanging.release.set()
+    count = len(hanging.threads)
+    seen.until(lambda: len(hanging.threads) > count + 5)
+    assert set(hanging.threads[count:]) == {"hanging"}, "it stays on a thread of its own"
+    assert not task.may_be_guest
+
+
+def test_a_gpu_that_hangs_does_not_delay_guests(sampler):
+    library, seen, made = sampler
+    runs = list[str]()
+    made._tasks.start(counting(runs))
+    seen.until(lambda: "links" in runs)
+    library.faults["nvmlDeviceGetFieldValues"] = Fault(gpu=4, hang=threading.Event())
+    seen.until(lambda: len(made._fast._threads) == 2)
+    count = len(runs)
+    seen.until(lambda: len(runs) > count + 5)
+    seen.until(lambda: runs[-1] == "links 2")
