@@ -59,6 +59,13 @@ def test_the_judgement_of_a_steady_job_never_returns_to_what_it_was(step_s, duty
     assert set(found[:-1]) <= {"unclear", "may-limit"}, found
 
 
+@pytest.mark.parametrize("seed", range(6, 10))
+def test_a_step_of_two_readings_may_lose_all_its_contrast(seed):
+    """Bursts of 1.6 readings: 80 % and 50 % in turn, then 65 % in all of them, in another phase."""
+    flow = bursts(2.0, 0.8, 0.8, 300.0)
+    assert len(set(states(Job("", "", "h100", four(flow), MAY, interval_s=1.0, seed=seed)))) == 1
+
+
 def test_the_rate_is_that_of_most_of_the_data():
     """A median would be the rate of whichever kind of reading is more frequent."""
     trace = UsageTrace()
