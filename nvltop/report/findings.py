@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from nvltop.formatting import age
+from nvltop.formatting import age, duration
 from nvltop.model import Finding, Frame, Severity
 
 EVIDENCE_NAMES = {"age_s": "data", "window_s": "window", "share_of_speed": "share of speed"}
@@ -15,6 +15,8 @@ NUMBERED = frozenset({"links", "gpus"})
 """Keys of evidence that list numbers of links or GPUs, not how many there are."""
 EVIDENCE_UNITS = {"_w": "W", "_c": "C"}
 """Units by the end of a key in JSON; times and rates have formats of their own."""
+LONG_S = 600.0
+"""Time from which on evidence has it in minutes, hours or days."""
 
 
 def about(frame: Frame, finding: Finding) -> str:
@@ -65,7 +67,7 @@ def _piece(key: str, value: object) -> str:
     if key.endswith("_bytes_per_s") and isinstance(value, (int, float)):
         return f"{key.removesuffix('_bytes_per_s').replace('_', ' ')} {value / 1e9:.1f} GB/s"
     if key.endswith("_s") and isinstance(value, (int, float)):
-        return f"{name} {value:g} s"
+        return f"{name} {value:g} s" if value < LONG_S else f"{name} {duration(value)}"
     unit = next((unit for ending, unit in EVIDENCE_UNITS.items() if key.endswith(ending)), "")
     name = name[: -len(unit) - 1] if unit else name
     values = value if isinstance(value, (list, tuple)) else [value]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from nvltop.analysis.rate_history import RateHistory
@@ -144,6 +146,8 @@ def test_evidence_in_words():
         {"replay": {"before": 3, "after": 9}, "window_s": 60, "age_s": 1.25},
     )
     assert evidence(found) == "replay 3 to 9 · window 60 s · data 1.2s old"
+    long = replace(found, evidence={"period_s": 2.74, "window_s": 300, "driver_up_s": 1054100})
+    assert evidence(long) == "period 2.74 s · window 300 s · driver up 12 days"
 
 
 @pytest.mark.parametrize(
