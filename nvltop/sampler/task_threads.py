@@ -47,7 +47,7 @@ class TaskThreads:
 
     def _becomes_guest(self, task: Task) -> bool:
         guests = self.guests() if task.may_be_guest and task.is_quick else None
-        if guests is None or guests.thread_next_s > time.monotonic() + MAX_DELAY_S:
+        if guests is None or guests.thread_next_s > task.periodic.next_s + MAX_DELAY_S:
             return False
         return guests.admit(task)
 

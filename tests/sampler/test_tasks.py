@@ -127,3 +127,27 @@ def test_a_task_is_in_one_place_at_any_time(steps):
             outside += guests.close()
             waits = 0
         assert len({*outside, *taken}) == len(outside) + len(taken) == 4 - waits
+
+
+@pytest.mark.parametrize(("overdue_s", "runs"), [(0.0, 0), (1.2, 1)])
+def test_a_task_that_waited_for_a_thread_that_hung_runs_before_it_becomes_a_guest(
+    bench, monkeypatch, overdue_s, runs
+):
+    b = bench("h100-two")
+    for module in (task, task_threads):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=b.clock))
+    ran: list[float] = []
+    tasks, guests = TaskThreads(lambda *items: None, Stop(b.clock, b.clock.now + SECONDS)), Guests()
+
+    def read(start_s: float) -> list[Reading]:
+        ran.append(start_s)
+        return []
+
+    released = Task("any", read, EVERY_S)
+    released._took_s.extend([0.0] * RUNS)
+    b.clock.now += overdue_s
+    guests.thread_next_s = b.clock.now + 0.9
+    tasks.guests = lambda: guests
+    tasks.run_alone(released)
+    assert len(ran) == runs
+    assert guests.next_s == guests.thread_next_s
