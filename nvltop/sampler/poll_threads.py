@@ -10,11 +10,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from nvltop.model import Reading
-from nvltop.nvml.session import GpuReader
 from nvltop.sampler.task import Guests, Task
+
+if TYPE_CHECKING:
+    # The worker checks the NVML package before it loads what uses it.
+    from nvltop.nvml.session import GpuReader
 
 SPLIT_AFTER_S: Final = 0.4
 """Time in seconds after which a GPU that has not answered yet is separated from the others."""
