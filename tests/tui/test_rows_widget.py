@@ -8,11 +8,13 @@ import pyte
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
+from textual.geometry import Region, Size
 
 from nvltop.tui.render import themes
 from nvltop.tui.render.row import Cells, fill, fit, section
 from nvltop.tui.render.row_changes import MAX_GAP, ChangedCells, changes, with_cells
 from nvltop.tui.widgets.direct_output import DirectOutput
+from nvltop.tui.widgets.rows_widget import RowsWidget
 from nvltop.tui.widgets.style_table import StyleTable
 
 WIDTH = 40
@@ -121,6 +123,18 @@ def test_rows_of_other_widths_are_sent_whole():
         (0, "a", ""), (1, "b", "tx"), (2, "    ", ""),
     ]  # fmt: skip
     assert changes(fit([("a", "tx")], 5), ()) == [(0, "     ", "")]
+
+
+def test_a_row_that_textual_rendered_before_the_layout_is_whole_after_it():
+    """After a resize the right part of each row stayed blank until the row changed."""
+    styles = StyleTable()
+    styles.use(themes.DEFAULT.indexed)
+    widget = RowsWidget(DirectOutput(styles), "rows")
+    widget.expected_size = Size(4, 1)
+    widget.show([fit([("abcdefgh", "")], 8)])
+    assert widget.render_lines(Region(0, 0, 4, 1))[0].text == "abcd"
+    widget.expected_size = Size(8, 1)
+    assert widget.render_lines(Region(0, 0, 8, 1))[0].text == "abcdefgh"
 
 
 def terminal(*pictures) -> list[tuple[str, str, str, bool]]:

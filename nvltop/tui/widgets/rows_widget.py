@@ -12,7 +12,7 @@ from textual.strip import Strip
 
 from nvltop.tui.render.cells import to_text
 from nvltop.tui.render.row import Row, section, text_of
-from nvltop.tui.render.row_changes import Piece, changes
+from nvltop.tui.render.row_changes import Piece, changes, row_width
 from nvltop.tui.widgets.direct_output import DirectOutput
 from nvltop.tui.widgets.plain_widget import PlainWidget
 
@@ -98,7 +98,9 @@ class RowsWidget(PlainWidget):
             if y >= len(self._rows):
                 return Strip.blank(self.size.width)
             styles = self._output.styles.styles
-            runs = section(self._rows[y], 0, self.size.width)
+            # Not cut to the size of the widget, which may still be that of the layout before.
+            row = self._rows[y]
+            runs = section(row, 0, row_width(row))
             segments = [Segment(to_text(text), styles[role]) for text, role in runs]
             strip = Strip(segments, sum(len(text) for text, _ in runs))
             self._strips[y] = strip
