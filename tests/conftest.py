@@ -35,6 +35,7 @@ from nvltop.nvml import (
     utilization,
 )
 from nvltop.nvml.call_tracker import CallTracker
+from nvltop.nvml.demo_nodes import SCENARIOS
 from nvltop.nvml.session import GpuReader, Session
 from nvltop.nvml.simulated import boards, nodes
 from nvltop.nvml.simulated.link_layout import switched
@@ -206,6 +207,7 @@ def bench(node_clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
         scenario: str = "training",
         prepare: Callable[[simulated.Library], None] | None = None,
     ) -> Bench:
+        assert scenario in SCENARIOS, "an unknown one would be a healthy node"
         library = simulated.install(node, scenario, clock=node_clock, wall=dated.time)
         library.released.set()  # a slow call takes no real time
         if prepare:

@@ -38,7 +38,7 @@ DIALOGS = [
 
 async def state(app, typed, ahead):
     """Return what is on the screen after some keys, which are typed one by one or all at once."""
-    app = app("dgx-h100", "link-failure", 24.0)
+    app = app("dgx-h100", "link-down", 24.0)
     async with app.run_test(size=(120, 40)) as pilot:
         app.step()
         await pilot.pause()
