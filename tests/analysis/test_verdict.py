@@ -175,6 +175,14 @@ def frames(bench):
     return bench("h100-two").run(2.0)
 
 
+def test_a_gpu_with_fewer_links_does_not_lower_what_the_others_reach(bench):
+    """The line of the job said "96% of NCCL max" and "355 of 350 GB/s"; the 350 were those of GPU 3."""
+    frame = run(bench("dgx-h100", "link-down"), 24)
+    assert [len([k for k in g.links if k.state == "up"]) for g in frame.gpus].count(17) == 1
+    [j] = frame.judgements
+    assert j.reached_bytes_per_s / j.practical_bytes_per_s == pytest.approx(j.level, abs=0.01)
+
+
 def test_a_fault_comes_first_and_the_judgement_stays_in_the_summary(bench):
     frame = frames(bench)
     uuid = frame.gpus[1].gpu.uuid

@@ -249,7 +249,8 @@ class BottleneckEvaluator:
             if overlap != NO_CONTRAST or not job.clearest.outdated:
                 job.overlap = overlap
         before = job.last.state if job.last else ""
-        found = fill_judgement(blank, combined, bounds, job.overlap, practical_rate(members), before)
+        practical = practical_rate(members, combined.gpu)
+        found = fill_judgement(blank, combined, bounds, job.overlap, practical, before)
         if combined.gpu:
             return replace(found, remote=traces[combined.gpu].remote)
         # Two GPUs may fill the links between them while the others do not.

@@ -226,8 +226,8 @@ def fill_judgement(
     )
 
 
-def practical_rate(members: Sequence[GpuFrame]) -> Maybe[float]:
-    """Return NCCL max per GPU and direction in bytes/s, for the slowest of the GPUs."""
+def practical_rate(members: Sequence[GpuFrame], gpu: str | None) -> Maybe[float]:
+    """Return NCCL max per GPU and direction in bytes/s: of `gpu`, or the median, as in `combine_usage`."""
     speeds: list[float] = []
     for g in members:
         share, speed = g.nvlink.ceiling, g.nvlink.speed_bytes_per_s
@@ -235,5 +235,6 @@ def practical_rate(members: Sequence[GpuFrame]) -> Maybe[float]:
             return share
         if isinstance(speed, Missing):
             return speed
-        speeds.append(share * speed)
-    return min(speeds) if speeds else Missing("no NVLink")
+        if gpu is None or g.gpu.uuid == gpu:
+            speeds.append(share * speed)
+    return median(speeds) if speeds else Missing("no NVLink")
