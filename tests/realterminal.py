@@ -123,8 +123,9 @@ class Terminal:
 
     def until_quiet(self, seconds: float) -> None:
         """Read until no output has come for a number of seconds."""
-        before = -1
+        before, end = -1, time.monotonic() + PATIENCE_S
         while before != len(self.received):
+            assert time.monotonic() < end, "the output never stops:\n" + "\n".join(self.screen.display)
             before = len(self.received)
             self.read(seconds)
 
