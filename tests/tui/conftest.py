@@ -265,7 +265,9 @@ def view(bench) -> Callable[..., ViewState]:
 
 
 @pytest.fixture
-def terminal() -> Iterator[Callable[..., Terminal]]:
+def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Terminal]]:
+    # Settings that another test has saved, such as a shorter interval, are not those of this one.
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     opened: list[Terminal] = []
 
     def start(*arguments: str, **options) -> Terminal:
