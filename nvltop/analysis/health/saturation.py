@@ -7,6 +7,7 @@ from typing import Final
 
 from nvltop.analysis import verdict_text
 from nvltop.analysis.health.claim import Claim, Escalation
+from nvltop.analysis.health.gpu_names import gpu_names
 from nvltop.analysis.health.rule import CheckSummary, RuleGroup, RuleInput, RuleResult
 from nvltop.model import Judgement, Missing, Severity, known
 
@@ -27,8 +28,13 @@ def _summary(rule_input: RuleInput) -> CheckSummary:
     # A check is about the GPUs that can be read.
     found = [j for j in rule_input.judgements if not lost.issuperset(j.gpus)]
     unknown = next((j for j in found if j.state == "unknown"), None)
-    if unknown or not found:
-        return Missing(unknown.why if unknown else "not judged yet")
+    if unknown:
+        members = [g for g in rule_input.gpus if g.gpu.uuid in unknown.gpus]
+        # What is true of some GPUs only, such as "no link is up", names them.
+        owner = f"{gpu_names(members)}: " if len(members) < len(rule_input.gpus) else ""
+        return Missing(f"{owner}{unknown.why}")
+    if not found:
+        return Missing("not judged yet")
     limited = [j for j in found if j.state in verdict_text.LIMIT_STATES]
     if limited:
         return _headlines(rule_input, limited)
