@@ -116,7 +116,7 @@ def topology(
                 cells[i][j] = "?"
                 why = pair.pcie if pair and isinstance(pair.pcie, Missing) else Missing("not read yet")
                 missing[f"{labels[i]},{labels[j]}"] = why.reason
-            traffic[i][j] = VIA_NVSWITCH if count else NOT_CONNECTED
+            traffic[i][j] = VIA_NVSWITCH if count else Missing(unread) if unread else NOT_CONNECTED
             if own_links:
                 direct.append((i, j, own_links))
     matrix = Matrix(

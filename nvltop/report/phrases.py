@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 from nvltop.formatting import UNKNOWN
 from nvltop.model import Frame, GpuFrame, Link, Maybe, Missing, RemoteKind, first_missing, known
 
+T = TypeVar("T")
 UNKNOWN_REMOTE: Final = "unknown"
 """Name of the other end of a link that the driver does not report."""
 
@@ -93,3 +95,15 @@ def remote_name(link: Link, index_of: dict[str, int]) -> str:
 def text_or_unknown(value: Maybe[object]) -> str:
     """Return a value as text, `?` if it could not be read."""
     return UNKNOWN if isinstance(value, Missing) else str(value)
+
+
+def or_reason(value: Maybe[T], text: Callable[[T], str] = str) -> str:
+    """Return a value as text, `? (reason)` if it could not be read."""
+    return f"{UNKNOWN} ({value.reason})" if isinstance(value, Missing) else text(value)
+
+
+def tx_rx_or_reason(tx: Maybe[float], rx: Maybe[float], text: Callable[[float], str]) -> str:
+    """Return `TX 1.2 GB/s, RX 900 MB/s`; a reason that both have is given once."""
+    if isinstance(tx, Missing) and tx == rx:
+        return f"TX and RX {or_reason(tx, text)}"
+    return f"TX {or_reason(tx, text)}, RX {or_reason(rx, text)}"

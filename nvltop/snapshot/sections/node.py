@@ -6,6 +6,7 @@ from nvltop.formatting import UNKNOWN, age
 from nvltop.model import Frame, Maybe, Missing, known
 from nvltop.report import tables
 from nvltop.report.nvidia_smi.topo import matrix_table
+from nvltop.report.phrases import or_reason
 from nvltop.snapshot.sections.head import hung_calls
 from nvltop.snapshot.sections.inputs import Snapshot, code_block
 
@@ -29,15 +30,11 @@ def versions(snapshot: Snapshot) -> str:
         names.append(("uptime", age(max(0.0, snapshot.frame.tick.wall_s - inventory.booted_s))))
     if inventory.demo:
         names.append(("SIMULATED node", inventory.demo))
-    return code_block(tables.table([[name, _or_reason(value)] for name, value in names], left=2))
+    return code_block(tables.table([[name, or_reason(value)] for name, value in names], left=2))
 
 
 def _yes_or_no(value: Maybe[bool]) -> Maybe[str]:
     return value if isinstance(value, Missing) else "yes" if value else "no"
-
-
-def _or_reason(value: Maybe[object]) -> str:
-    return f"{UNKNOWN} ({value.reason})" if isinstance(value, Missing) else str(value)
 
 
 def reading(snapshot: Snapshot) -> str:

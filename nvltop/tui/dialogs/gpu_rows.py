@@ -8,9 +8,10 @@ from typing import Final
 
 from nvltop.analysis.health.repairs import RECOVERY_ACTIONS
 from nvltop.analysis.link_quality import data_rate, worst_retry_share
-from nvltop.formatting import UNKNOWN, age, duration, percent
+from nvltop.formatting import age, duration, percent
 from nvltop.model import GpuFrame, LinkState, Maybe, Missing, known
 from nvltop.report.findings import clock
+from nvltop.report.phrases import or_reason, tx_rx_or_reason
 from nvltop.report.timeline import event_line
 from nvltop.text import ranges
 from nvltop.tui.render.header import SEVERITY_ROLES
@@ -46,8 +47,7 @@ def rows(view: ViewState, uuid: str, width: int, height: int, top: int) -> list[
     g = next((g for g in view.frame.gpus if g.gpu.uuid == uuid), None)
     if g is None:
         return [fit([("This GPU is no longer there", "title")], width, "title")]
-    name = g.gpu.name if known(g.gpu.name) else UNKNOWN
-    out = [fit([(f"GPU {g.gpu.index}{SEPARATOR}{name}", "title")], width, "title")]
+    out = [fit([(f"GPU {g.gpu.index}{SEPARATOR}{or_reason(g.gpu.name)}", "title")], width, "title")]
     for runs in lines(view, g)[top : top + height - 1]:
         left, row = width, []
         for text, role in runs:
@@ -67,8 +67,8 @@ def _facts(view: ViewState, g: GpuFrame) -> Iterator[tuple[str, str]]:
         uptime = f"the driver initialised it {duration(g.uptime_s)} ago"
     yield "State", SEPARATOR.join((state, uptime))
     yield "Recovery", _recovery(fabric.recovery_action)
-    yield "PCI", SEPARATOR.join((_value(gpu.pci_bus_id), f"NUMA node {_value(gpu.numa_node)}"))
-    firmware = f"VBIOS {_value(gpu.vbios)}", f"board {_value(gpu.board_part_number)}"
+    yield "PCI", SEPARATOR.join((or_reason(gpu.pci_bus_id), f"NUMA node {or_reason(gpu.numa_node)}"))
+    firmware = f"VBIOS {or_reason(gpu.vbios)}", f"board {or_reason(gpu.board_part_number)}"
     nvlink = (f"NVLink {gpu.nvlink_firmware}",) if known(gpu.nvlink_firmware) else ()
     yield "Firmware", SEPARATOR.join((*firmware, *nvlink))
     if g.links:
@@ -81,20 +81,17 @@ def _facts(view: ViewState, g: GpuFrame) -> Iterator[tuple[str, str]]:
     if (worst := worst_retry_share(g)) is not None:
         yield "Retries", f"{100 * worst[1]:.2g} % of the blocks sent, at most (link {worst[0]})"
     if known(gpu.c2c.links) and gpu.c2c.links:
-        yield (
-            "C2C",
-            (
-                f"{gpu.c2c.links_up} of {gpu.c2c.links} links up{SEPARATOR}CRC errors"
-                f" {_value(fabric.c2c_crc_errors)}, replays {_value(fabric.c2c_replays)}, back-to-back"
-                f" {_value(fabric.c2c_back_to_back_replays)}{SEPARATOR}power {_value(fabric.c2c_power_state)}"
-            ),
-        )
-    yield "Fabric", f"{_value(fabric.state)}{SEPARATOR}health {_value(fabric.health_summary)}"
+        counts = (("CRC errors", fabric.c2c_crc_errors), ("replays", fabric.c2c_replays),
+                  ("back-to-back", fabric.c2c_back_to_back_replays))  # fmt: skip
+        errors = ", ".join(f"{name} {or_reason(count)}" for name, count in counts)
+        links = f"{or_reason(gpu.c2c.links_up)} of {gpu.c2c.links} links up"
+        yield "C2C", SEPARATOR.join((links, errors, f"power {or_reason(fabric.c2c_power_state)}"))
+    yield "Fabric", f"{or_reason(fabric.state)}{SEPARATOR}health {or_reason(fabric.health_summary)}"
     t = g.throttling
     if known(t.over_s):
         shares = (("power limit", t.power_cap), ("heat (software)", t.sw_thermal),
                   ("heat (hardware)", t.hw_thermal), ("power brake", t.power_brake))  # fmt: skip
-        listed = ", ".join(f"{name} {_value(share, _percent)}" for name, share in shares)
+        listed = ", ".join(f"{name} {or_reason(share, _percent)}" for name, share in shares)
         yield "Slowed by", f"{listed} of the last {age(t.over_s)}"
 
 
@@ -102,10 +99,10 @@ def _links(view: ViewState, g: GpuFrame) -> str:
     states = Counter(k.state for k in g.links)
     down = [k.index for k in g.links if k.state is LinkState.DOWN]
     counted = ", ".join(f"{n} {state.value}" for state, n in states.items())
-    tx, rx = view.unit.text(g.nvlink.mean_tx_bytes_per_s), view.unit.text(g.nvlink.mean_rx_bytes_per_s)
-    errors = f"errors since the start {_value(g.nvlink.errors_since_start)}"
+    rates = tx_rx_or_reason(g.nvlink.mean_tx_bytes_per_s, g.nvlink.mean_rx_bytes_per_s, view.unit.text)
+    errors = f"errors since the start {or_reason(g.nvlink.errors_since_start)}"
     which = f" (down: {ranges(down)})" if down else ""
-    return SEPARATOR.join((f"{len(g.links)}: {counted}{which}", f"TX {tx}, RX {rx}", errors))
+    return SEPARATOR.join((f"{len(g.links)}: {counted}{which}", rates, errors))
 
 
 def _recovery(action: Maybe[int]) -> str:
@@ -119,10 +116,3 @@ def _recovery(action: Maybe[int]) -> str:
 
 def _percent(share: float) -> str:
     return f"{percent(share, 0)} %"
-
-
-def _value(value: object, text: object = None) -> str:
-    """Return a value as text, by the function `text` if given; the reason if it could not be read."""
-    if isinstance(value, Missing):
-        return f"{UNKNOWN} ({value.reason})"
-    return str(text(value)) if callable(text) else str(value)

@@ -12,11 +12,12 @@ from nvltop.formatting import UNKNOWN, age, count, duration, percent
 from nvltop.model import Counter, GpuFrame, Link, LinkState, Missing, known
 from nvltop.model.error_kinds import error_kind
 from nvltop.report.findings import clock, links_of
-from nvltop.report.phrases import remote_name
+from nvltop.report.phrases import or_reason, remote_name, tx_rx_or_reason
 from nvltop.report.timeline import event_line
 from nvltop.tui.dialogs.compared_rows import COMPARED_TITLES, KIND_WIDTH, compared_counters, compared_facts
 from nvltop.tui.render.header import SEVERITY_ROLES
 from nvltop.tui.render.row import SEPARATOR, Row, TextRun, fill, fit, fit_text
+from nvltop.tui.render.traffic import speed_text
 from nvltop.tui.render.view_state import ViewState
 
 MIN_CHART, MAX_CHART = 2, 8
@@ -66,13 +67,13 @@ def _fit_runs(view: ViewState, spans: list[TextRun], width: int) -> list[TextRun
 def _facts(view: ViewState, g: GpuFrame, link: Link) -> list[str]:
     index_of = {other.gpu.uuid: other.gpu.index for other in view.frame.gpus}
     state = link.state.value + (f" ({link.state_reason})" if link.state_reason else "")
-    speed = f"speed {view.unit.number(link.speed_bytes_per_s, 0)} {view.unit.name} a direction"
+    speed = speed_text(link.speed_bytes_per_s, view.unit, " a direction")
     ages = [
         f"{group} {age(g.age_s[group])} old" for group in ("links", "states", "errors") if group in g.age_s
     ]
     raw = "RAW bytes, with protocol" if g.nvlink.counter is Counter.RAW else "bytes of data"
-    tx_total, rx_total = _total_text(link.tx_bytes_total), _total_text(link.rx_bytes_total)
-    totals = f"since the driver loaded TX {tx_total}, RX {rx_total}"
+    both = tx_rx_or_reason(link.tx_bytes_total, link.rx_bytes_total, lambda total: f"{total / 1e12:.3f} TB")
+    totals = f"since the driver loaded {both}"
     if known(rate := data_rate(g, link)):
         speed += f", {view.unit.number(rate, 0)} after error correction"
     if known(retries := retry_share(g, link)):
@@ -91,17 +92,13 @@ def _counting(g: GpuFrame) -> str:
     return f"counting for {duration(g.uptime_s)}"
 
 
-def _total_text(value: object) -> str:
-    return f"{value / 1e12:.3f} TB" if isinstance(value, int) else UNKNOWN
-
-
 def _charts(view: ViewState, g: GpuFrame, link: Link, width: int, height: int) -> list[Row]:
     """Return TX above and RX below one axis, `height` lines each, between their captions."""
     key, full = (g.gpu.uuid, link.index), practical_max(link.speed_bytes_per_s, g.nvlink.ceiling)
     cells = min(width, int(MAX_CHART_S / view.spark_shape(1, full).seconds()))
     lines = view.mirrored(((*key, "tx"),), ((*key, "rx"),), cells, full, height)
     seconds = view.spark_shape(cells, full).seconds()
-    window = f"last {seconds:g} s, full height {view.unit.text(full)}"
+    window = f"last {seconds:g} s, full height {or_reason(full, view.unit.text)}"
     if known(g.nvlink.ceiling):
         window += " (NCCL max)"
     tx, rx = (_rate(view, g, link, way) for way in ("tx", "rx"))
@@ -124,8 +121,8 @@ def _rate(view: ViewState, g: GpuFrame, link: Link, way: str) -> str:
         return "nothing, the link is down"
     if isinstance(now, Missing):
         return f"unknown ({now.reason})"
-    share = percent(now / full, 0) if known(full) and full else UNKNOWN
-    return f"{view.unit.text(now)}, {share} % of {base}"
+    share = f", {percent(now / full, 0)} % of {base}" if known(full) and full else ""
+    return view.unit.text(now) + share
 
 
 def _counters(view: ViewState, g: GpuFrame, link: Link) -> list[list[TextRun]]:

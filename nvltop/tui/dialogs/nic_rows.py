@@ -10,11 +10,12 @@ from nvltop.model import Maybe, Missing, NicFrame, known
 from nvltop.model.error_kinds import error_kind
 from nvltop.report.findings import clock
 from nvltop.report.nics import nic_kind, nic_name
-from nvltop.report.phrases import text_or_unknown
+from nvltop.report.phrases import or_reason, tx_rx_or_reason
 from nvltop.tui.render.chart import bars
 from nvltop.tui.render.glyphs import UNICODE
 from nvltop.tui.render.header import SEVERITY_ROLES
 from nvltop.tui.render.row import SEPARATOR, Row, TextRun, displayable, fit, fit_text
+from nvltop.tui.render.traffic import speed_text
 from nvltop.tui.render.view_state import ViewState
 
 MIN_CHART, MAX_CHART = 2, 8
@@ -52,8 +53,8 @@ def rows(view: ViewState, device: str, port: int, width: int, height: int, top: 
 
 def _facts(view: ViewState, f: NicFrame) -> list[str]:
     port, nic = f.port, f.nic
-    state = text_or_unknown(port.state) + (f" ({port.physical})" if port.physical else "")
-    speed = f"speed {view.unit.number(port.rate_bytes_per_s, 0)} {view.unit.name} a direction"
+    state = or_reason(port.state) + (f" ({port.physical})" if port.physical else "")
+    speed = speed_text(port.rate_bytes_per_s, view.unit, " a direction")
     at = nic.location
     place = f"bus id unknown ({at.reason})" if isinstance(at, Missing) else at.pci_bus_id
     kinds = [kind for kind, is_it in (("virtual function", nic.virtual), ("bond", nic.bond)) if is_it]
@@ -61,7 +62,7 @@ def _facts(view: ViewState, f: NicFrame) -> list[str]:
     second = [place, f"model {nic.model}" if nic.model else "", ", ".join(nic.interfaces)]
     ip = []
     if nic_kind(f) == "RoCE":
-        ip = [f"IP TX {view.unit.text(f.ip_tx_bytes_per_s)}, IP RX {view.unit.text(f.ip_rx_bytes_per_s)}"]
+        ip = [f"IP {tx_rx_or_reason(f.ip_tx_bytes_per_s, f.ip_rx_bytes_per_s, view.unit.text)}"]
     parts = (first, second, [f"read {age(f.age_s)} ago", *ip])
     return [SEPARATOR.join(displayable(part, UNICODE) for part in line if part) for line in parts]
 
@@ -74,7 +75,7 @@ def _chart(view: ViewState, f: NicFrame, way: str, rate: Maybe[float], width: in
     else:
         share = f", {percent(rate / speed, 0)} % of speed" if known(speed) and speed else ""
         text = f"{view.unit.text(rate)}{share}"
-    head = f"{way.upper()} {text}{SEPARATOR}last {seconds} s, full is {view.unit.text(speed)}"
+    head = f"{way.upper()} {text}{SEPARATOR}last {seconds} s, full is {or_reason(speed, view.unit.text)}"
     values = view.history.second_means((f.nic.device, f.port.port, way), view.history.bucket - 1, seconds)
     caption = fit([(fit_text(head, width, view.glyphs), "caption")], width)
     return [caption, *(fit([(line, way)], width) for line in bars(values, speed, height, view.glyphs))]

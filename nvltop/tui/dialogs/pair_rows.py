@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nvltop.analysis.activity.pair_estimate import estimate_pairs
 from nvltop.analysis.matrix import links_to
+from nvltop.formatting import UNKNOWN, Unit
 from nvltop.model import Frame, GpuFrame, Link, Missing, RemoteKind, known
 from nvltop.report.phrases import remote_name
 from nvltop.tui.render.row import SEPARATOR, Row, fit, fit_text
@@ -15,7 +16,7 @@ def links_between(a: GpuFrame, b: GpuFrame) -> list[Link]:
     return links_to(a, b) or [k for k in a.links if k.active and k.remote.kind is RemoteKind.SWITCH]
 
 
-def facts(frame: Frame, i: int, j: int, estimated: bool = False) -> list[str]:
+def facts(frame: Frame, i: int, j: int, unit: Unit, estimated: bool = False) -> list[str]:
     """Return lines on how the GPU in row `i` of the matrix reaches the one in column `j`."""
     m = frame.matrix
     a, b = frame.gpus[i], frame.gpus[j]
@@ -23,17 +24,19 @@ def facts(frame: Frame, i: int, j: int, estimated: bool = False) -> list[str]:
         return [f"GPU {a.gpu.index} is the same GPU in row and column; choose another cell"]
     cell, status = m.cells[i][j], m.p2p_nvlink[i][j]
     count = len(links_to(a, b))
-    if cell.startswith("NV"):
+    why = m.missing.get(f"{m.labels[i]},{m.labels[j]}")
+    if cell == UNKNOWN:
+        first = f"{UNKNOWN} ({why}): how they are joined is unknown"
+    elif cell.startswith("NV"):
         how = "joined directly by" if count else "joined through NVSwitches by"
         first = f"{cell}: {how} {cell[2:]} links"
     else:
-        why = m.missing.get(f"{m.labels[i]},{m.labels[j]}")
-        first = f"{cell}: no NVLink between them" + (f" ({why})" if why else "")
+        first = f"{cell}: no NVLink between them"
     p2p = f"unknown ({status.reason})" if isinstance(status, Missing) else status
     traffic = m.pair_tx_bytes_per_s[i][j]
-    sent = f"{traffic / 1e9:.1f} GB/s" if known(traffic) else f"unknown ({traffic.reason})"  # type: ignore[union-attr]
+    sent = f"unknown ({traffic.reason})" if isinstance(traffic, Missing) else unit.text(traffic)
     if estimated and known(about := estimate_pairs(frame)[i][j]) and not known(traffic):
-        sent += f"; about {about / 1e9:.1f} GB/s by a rough estimate"
+        sent += f"; about {unit.text(about)} by a rough estimate"
     return [
         SEPARATOR.join((first, f"P2P over NVLink: {p2p}")),
         f"GPU {a.gpu.index} sends GPU {b.gpu.index} {sent}",
@@ -48,7 +51,7 @@ def rows(view: ViewState, i: int, j: int, width: int, height: int, top: int) -> 
     a, b = frame.gpus[i], frame.gpus[j]
     index_of = {g.gpu.uuid: g.gpu.index for g in frame.gpus}
     out = [fit([(f"GPU {a.gpu.index} > GPU {b.gpu.index}", "title")], width, "title")]
-    lines = facts(frame, i, j, view.matrix_content in ("tx", "share"))
+    lines = facts(frame, i, j, view.unit, view.matrix_content in ("tx", "share"))
     out += [fit([(fit_text(text, width, view.glyphs), "")], width) for text in lines]
     head = f"LNK  STATE    TX {view.unit.name:6} RX {view.unit.name:6} REMOTE END"
     out.append(fit([(head, "title")], width, "title"))

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from nvltop.model import GpuFrame, known
+from nvltop.formatting import Unit
+from nvltop.model import GpuFrame, Maybe, known
+from nvltop.report.phrases import or_reason
 
 PCIE_INTERVAL_S: Final = 2.0
 """Time between two readings of the PCIe traffic, seconds."""
@@ -14,6 +16,14 @@ PCIE_INTERVAL_S: Final = 2.0
 def has_links(gpus: Sequence[GpuFrame]) -> bool:
     """Return whether any GPU has an active link, or may have one."""
     return any(not (known(n := g.nvlink.links_up) and n == 0) for g in gpus)
+
+
+def speed_text(speed_bytes_per_s: Maybe[float], unit: Unit, suffix: str = "") -> str:
+    """Return the speed of a link or port: `speed 26.56 GB/s`, `speed ? (link is down)`.
+
+    `suffix` follows a speed that is known, where there is room to say that it is that of a direction.
+    """
+    return f"speed {or_reason(speed_bytes_per_s, lambda s: f'{unit.number(s, 0)} {unit.name}{suffix}')}"
 
 
 def mean_window(gpus: Sequence[GpuFrame], nvlink: bool, long: bool = False) -> str:

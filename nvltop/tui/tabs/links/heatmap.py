@@ -11,11 +11,11 @@ from nvltop.analysis.link_capacity import practical_max
 from nvltop.analysis.link_states import LazyLinks
 from nvltop.formatting import UNKNOWN, count, percent
 from nvltop.model import GpuFrame, Link, LinkState, Maybe, Missing, known
-from nvltop.report.phrases import remote_name
+from nvltop.report.phrases import remote_name, tx_rx_or_reason
 from nvltop.tui.render.glyphs import UNICODE
 from nvltop.tui.render.heat import HEAT_LEVELS, heat_role
 from nvltop.tui.render.row import BLANK, SEPARATOR, Row, TextRun, end_with, fill, fit, fit_text, merge_runs
-from nvltop.tui.render.traffic import mean_window
+from nvltop.tui.render.traffic import mean_window, speed_text
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.tabs.links.layout import LABEL_WIDTH, LinksLayout, choose, ends_at_gpus
 from nvltop.tui.tabs.links.odd_links import DOMAIN, OddCells, odd_cells, sentence, wrapped
@@ -313,8 +313,6 @@ def caption(view: ViewState, gpu: int, link: int) -> str:
     parts = [f"GPU {g.gpu.index} link {k.index} to {there}: {state}"]
     if k.state is not LinkState.DOWN:
         tx, rx = k.mean_tx_bytes_per_s, k.mean_rx_bytes_per_s
-        parts.append(f"TX {view.unit.text(tx)}, RX {view.unit.text(rx)}")
-        if isinstance(tx, Missing):
-            parts.append(tx.reason)
-        parts.append(f"speed {view.unit.number(k.speed_bytes_per_s, 0)} {view.unit.name}")
+        parts.append(tx_rx_or_reason(tx, rx, view.unit.text))
+        parts.append(speed_text(k.speed_bytes_per_s, view.unit))
     return SEPARATOR.join(parts)

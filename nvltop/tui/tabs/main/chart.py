@@ -8,6 +8,7 @@ from typing import Final
 
 from nvltop.analysis.link_capacity import pcie_limit, practical_max
 from nvltop.model import GpuFrame, Maybe, Missing, known
+from nvltop.report.phrases import or_reason
 from nvltop.tui.render.row import SEPARATOR, Row, fit, fit_text
 from nvltop.tui.render.sparklines import SparkShape, first_cell
 from nvltop.tui.render.traffic import PCIE_INTERVAL_S
@@ -39,7 +40,7 @@ def rows(view: ViewState, width: int, height: int) -> list[Row]:
     title = SEPARATOR.join(
         (
             f"NODE {'NVLINK' if linked else 'PCIE'} TRAFFIC{lasts}, TX above RX",
-            f"full height: {name} {view.unit.text(full)}",
+            f"full height: {name} {or_reason(full, view.unit.text)}",
         )
     )
     out = [fit([(fit_text(title, width, view.glyphs), "title")], width, "title")]

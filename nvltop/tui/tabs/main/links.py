@@ -27,6 +27,7 @@ from nvltop.tui.render.row import (
     text_of,
 )
 from nvltop.tui.render.sparklines import spark_title
+from nvltop.tui.render.traffic import speed_text
 from nvltop.tui.render.view_state import ViewState
 
 STATE_NAMES: Final = {LinkState.TRAFFIC_DISABLED: "no-traf", LinkState.UNKNOWN: UNKNOWN}
@@ -161,8 +162,7 @@ def _caption(g: GpuFrame, view: ViewState) -> str:
     if isinstance(tx, Missing):
         return f"{name}: traffic unknown ({tx.reason}){SEPARATOR}to {remote}"
     counts = "RAW bytes, with protocol" if g.nvlink.counter is Counter.RAW else "data"
-    speed = f"speed {view.unit.number(link.speed_bytes_per_s, 0)} {view.unit.name}"
-    return SEPARATOR.join((f"{name} > {remote}", speed, counts))
+    return SEPARATOR.join((f"{name} > {remote}", speed_text(link.speed_bytes_per_s, view.unit), counts))
 
 
 def _no_links_rows(g: GpuFrame, view: ViewState, width: int) -> list[Row]:

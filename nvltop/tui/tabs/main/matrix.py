@@ -178,7 +178,8 @@ class MatrixValues:
         """Return what the row sends the column: counted between direct neighbours, else estimated."""
         exact = self._frame.matrix.pair_tx_bytes_per_s[i][j]
         estimated = exact == VIA_NVSWITCH
-        if not self._frame.matrix.cells[i][j].startswith("NV"):
+        cell = self._frame.matrix.cells[i][j]
+        if cell != UNKNOWN and not cell.startswith("NV"):
             return "-", "dim"
         sent = self._estimates[i][j] if estimated else exact
         if isinstance(sent, Missing):

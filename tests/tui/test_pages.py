@@ -1,0 +1,60 @@
+"""The pages of a link, GPU, NIC and pair: what they say of unknown values."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from nvltop.model import LinkState, Missing
+from nvltop.tui.dialogs import gpu_rows, link_rows, nic_rows, pair_rows
+from nvltop.tui.render.row import text_of
+from nvltop.tui.tabs.links import heatmap
+from nvltop.tui.tabs.main import links
+
+WITHOUT_REASON = re.compile(r"\?(?! \([^)]+\))")
+WIDTH, HEIGHT = 400, 200
+
+
+@pytest.mark.parametrize(
+    ("node", "scenario", "seconds"),
+    [
+        ("rtx3090-pair", "link-down", 13.0),
+        ("dgx-a100", "link-down", 13.0),
+        ("gb200-two", "gpu-lost", 13.0),
+        ("h800", "training", 0.25),
+        ("h100-nvl-pair", "training", 0.25),
+        ("a100-pcie", "training", 0.25),
+        ("h100-mig", "training", 0.25),
+    ],
+)
+def test_the_reason_stands_behind_each_unknown_value_of_a_page(view, node, scenario, seconds):
+    v = view(node, scenario, seconds)
+    lines = []
+    for at, g in enumerate(v.gpus):
+        lines += gpu_rows.rows(v, g.gpu.uuid, WIDTH, HEIGHT, 0)
+        # One of each state is enough; the lines after its charts are a table.
+        for k in {k.state: k for k in g.links}.values():
+            page = link_rows.rows(v, g.gpu.uuid, k.index, WIDTH, HEIGHT, 0)
+            lines += page[: 2 + link_rows.FACT_LINES] + [r for r in page if text_of(r).startswith("RX")]
+            v.gpu, v.link = at, g.links.index(k)
+            lines += links.rows(v, WIDTH, HEIGHT, 0)[-1:]
+            lines.append(((heatmap.caption(v, at, k.index), ""),))
+        lines += [line for j in range(len(v.gpus)) for line in pair_rows.rows(v, at, j, WIDTH, HEIGHT, 0)[:3]]
+    unread = Missing("no permission")
+    for f in v.frame.nics[:2]:
+        port = replace(f.port, state=unread, rate_bytes_per_s=unread)
+        f = replace(f, port=port, ip_tx_bytes_per_s=unread, ip_rx_bytes_per_s=unread)
+        lines += nic_rows.rows(
+            replace(v, frame=replace(v.frame, nics=(f,))), f.nic.device, f.port.port, WIDTH, HEIGHT, 0
+        )
+    texts = [text_of(line) for line in lines]
+    assert [text.strip() for text in texts if WITHOUT_REASON.search(text)] == []
+
+
+def test_a_reason_that_both_directions_have_stands_there_once(view):
+    v = view("rtx3090-pair", "link-down", 13.0)
+    g, k = next((g, k) for g in v.gpus for k in g.links if k.state is LinkState.DOWN)
+    page = [text_of(row) for row in link_rows.rows(v, g.gpu.uuid, k.index, 120, 30, 0)]
+    assert "since the driver loaded TX and RX ? (link is down)" in page[2]
