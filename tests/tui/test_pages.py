@@ -41,7 +41,12 @@ def test_the_reason_stands_behind_each_unknown_value_of_a_page(view, node, scena
             v.gpu, v.link = at, g.links.index(k)
             lines += links.rows(v, WIDTH, HEIGHT, 0)[-1:]
             lines.append(((heatmap.caption(v, at, k.index), ""),))
-        lines += [line for j in range(len(v.gpus)) for line in pair_rows.rows(v, at, j, WIDTH, HEIGHT, 0)[:3]]
+        lines += [
+            row
+            for j in range(len(v.gpus))
+            if j != at
+            for row in pair_rows.rows(v, at, j, WIDTH, HEIGHT, 0)[:3]
+        ]
     unread = Missing("no permission")
     for f in v.frame.nics[:2]:
         port = replace(f.port, state=unread, rate_bytes_per_s=unread)

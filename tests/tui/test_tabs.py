@@ -432,7 +432,7 @@ async def test_the_matrix_cell_by_cell(app):
     app = app("dgx1-v100")
     async with app.run_test(size=(120, 40)) as pilot:
         await settle(app, pilot, 3.0)
-        await pilot.press("m", "right", "right", "right", "enter")
+        await pilot.press("m", "right", "right", "enter")
         await settle(app, pilot)
         text = app.main.query_one("#pair-page").text()
         assert text.startswith("GPU 0 > GPU 3")
@@ -441,6 +441,19 @@ async def test_the_matrix_cell_by_cell(app):
         await pilot.press("escape", "escape")
         await settle(app, pilot)
         assert app.view.column is None
+
+
+@pytest.mark.parametrize("gpu", [0, 1])
+async def test_the_matrix_begins_at_a_pair_and_its_diagonal_opens_the_gpu(app, gpu):
+    app = app("h100-two", seconds=0.5)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(app, pilot)
+        await pilot.press(*["down"] * gpu, "m", "enter")
+        await settle(app, pilot)
+        assert app.main.query_one("#pair-page").text().startswith(f"GPU {gpu} > GPU {1 - gpu}")
+        await pilot.press("escape", "right" if gpu else "left", "enter")
+        await settle(app, pilot)
+        assert app.main.query_one("#gpu-page").text().startswith(f"GPU {gpu} · ")
 
 
 @pytest.mark.parametrize("filtered", ["", "gpu 1"])
@@ -461,7 +474,10 @@ async def test_a_double_click_opens_the_pair_that_was_clicked(app, size, filtere
             at = 3 + matrix.cell_width(app.view) * column + 2, 1 + row
             await pilot.click(panel, offset=at, times=2)
             await settle(app, pilot)
-            assert app.main.query_one("#pair-page").text().startswith(f"GPU {pair[0]} > GPU {pair[1]}")
+            page, title = "#pair-page", f"GPU {pair[0]} > GPU {pair[1]}"
+            if int(pair[0]) == pair[1]:
+                page, title = "#gpu-page", f"GPU {pair[0]} · "
+            assert app.main.query_one(page).text().startswith(title)
             await pilot.press("escape")
 
 

@@ -17,11 +17,9 @@ def links_between(a: GpuFrame, b: GpuFrame) -> list[Link]:
 
 
 def facts(frame: Frame, i: int, j: int, unit: Unit, estimated: bool = False) -> list[str]:
-    """Return lines on how the GPU in row `i` of the matrix reaches the one in column `j`."""
+    """Return lines on how the GPU in row `i` of the matrix reaches another one, that in column `j`."""
     m = frame.matrix
     a, b = frame.gpus[i], frame.gpus[j]
-    if i == j:
-        return [f"GPU {a.gpu.index} is the same GPU in row and column; choose another cell"]
     cell, status = m.cells[i][j], m.p2p_nvlink[i][j]
     count = len(links_to(a, b))
     why = m.missing.get(f"{m.labels[i]},{m.labels[j]}")
@@ -54,8 +52,8 @@ def rows(view: ViewState, i: int, j: int, width: int, height: int, top: int) -> 
     lines = facts(frame, i, j, view.unit, view.matrix_content in ("tx", "share"))
     out += [fit([(fit_text(text, width, view.glyphs), "")], width) for text in lines]
     head = f"LNK  STATE    TX {view.unit.name:6} RX {view.unit.name:6} REMOTE END"
-    out.append(fit([(head, "title")], width, "title"))
-    between = [] if i == j else links_between(a, b)
+    between = links_between(a, b)
+    out += [fit([(head, "title")], width, "title")] if between else []
     for link in between[top : top + max(0, height - len(out))]:
         mark, role = view.finding_mark(a.gpu.uuid, link.index)
         tx, rx = view.unit.number(link.mean_tx_bytes_per_s, 9), view.unit.number(link.mean_rx_bytes_per_s, 9)

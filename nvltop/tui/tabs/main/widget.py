@@ -179,8 +179,14 @@ class MainTab(SearchableTab):
             self.request_draw()
 
     def action_open_pair(self, row: int, column: int) -> None:
-        """Open the page of a cell of the matrix, also of a GPU that the filter hides."""
-        self.open_page(pages.pair_page(self.view, self.output, row, column))
+        """Open the page of a cell of the matrix, also of a GPU that the filter hides.
+
+        That of the diagonal is the page of the GPU.
+        """
+        if row == column:
+            self.open_page(pages.gpu_page(self.view, self.output, self.view.frame.gpus[row].gpu.uuid))
+        else:
+            self.open_page(pages.pair_page(self.view, self.output, row, column))
 
     def _open_nic(self, row: int) -> None:
         ports, _ = nics.fold(self.view.nics)
@@ -227,7 +233,9 @@ class MainTab(SearchableTab):
         exists = len(view.frame.gpus) > 1 if where == "matrix" else bool(view.frame.nics)
         view.focus_list(where if exists and view.focus != where else "gpus")
         if view.column is not None:
-            view.column = self._matrix_row()
+            # A pair: the cell behind the diagonal, which is about one GPU.
+            row = self._matrix_row()
+            view.column = row + 1 if row + 1 < len(view.frame.gpus) else row - 1
         self.request_draw()
 
     def action_content(self) -> None:
