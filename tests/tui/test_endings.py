@@ -108,9 +108,9 @@ def test_a_forced_end_of_a_busy_loop_restores_the_terminal(terminal, tmp_path):
         "    if thread.name.startswith('textual'): raise RuntimeError('cannot start new thread')\n"
         "    real(thread)\n"
         "threading.Thread.start = start\n",
-        "import nvltop.tui.shell.tty_driver as d\n"
+        "import nvltop.tui.shell.terminal_output as d\n"
         "def write(output, text): raise OSError(5, 'broken')\n"
-        "import threading; threading.Timer(1.0, setattr, [d.TerminalFile, 'write', write]).start()\n",
+        "import threading; threading.Timer(1.0, setattr, [d.TerminalOutput, 'write', write]).start()\n",
         "import asyncio; real = asyncio.run\n"
         "def run(main):\n"
         "    real(main)\n"

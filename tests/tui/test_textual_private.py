@@ -7,7 +7,6 @@ import asyncio
 import importlib
 import inspect
 import pkgutil
-import signal
 import textwrap
 from pathlib import Path
 
@@ -105,35 +104,28 @@ async def test_a_failure_is_handed_to_the_application(app):
     assert [str(error) for error in seen] == ["one", "two"]
 
 
-async def test_what_is_used_of_the_driver(app, monkeypatch):
-    monkeypatch.setattr(signal, "signal", lambda *_: None)
+async def test_what_is_used_of_the_driver(app):
+    class Driver(OpenDriver):
+        def terminal_size(self) -> tuple[int, int]:
+            return 7, 5
+
+        def write(self, data: str) -> None: ...
+
+        def start_application_mode(self) -> None: ...
+
+        def disable_input(self) -> None: ...
+
+        def stop_application_mode(self) -> None: ...
+
     app = app()
-    driver, written = OpenDriver(app, mouse=True), Bytes()
+    driver = Driver(app, mouse=True)
     assert driver.application is app
     assert driver.loop is asyncio.get_running_loop()
     assert driver.has_mouse
-    assert driver.writer is None
-    assert driver.unwritten is None
-    assert len(driver.terminal_size()) == 2
-    driver.output = written
-    assert driver.output is written
-    driver.write = written.write
-    driver.send_modes()
-    for mode in (1000, 2004, 1004):
-        assert f"\x1b[?{mode}h" in written.text
-    driver.resume_after_stop()
-    # The methods that Textual calls are those that a subclass changes.
-    driver.enable_mouse = lambda: written.write("+mouse")
-    driver.disable_mouse = lambda: written.write("-mouse")
-    driver.query_synchronized_output = lambda: written.write("?sync")
-    driver.terminal_size = lambda: (7, 5)
-    written.text, driver.input_tty = "", True
-    driver._enable_mouse_support()
-    driver._disable_mouse_support()
-    driver._request_terminal_sync_mode_support()
-    driver._query_in_band_window_resize()
-    assert written.text == "+mouse-mouse?sync"
-    assert driver._get_terminal_size() == (7, 5)
+    assert driver._size == (7, 5)
+    assert driver.restarts
+    with driver.no_automatic_restart():
+        assert not driver.restarts
 
 
 def test_what_is_used_of_the_parser():

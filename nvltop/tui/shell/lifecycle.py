@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from textual import events
 from textual.actions import ActionParseResult
 from textual.dom import DOMNode
+from textual.timer import Timer
 from textual.widget import AwaitMount
 
 from nvltop.analysis.select import NoSuchGpuError, select
@@ -24,6 +26,8 @@ from nvltop.tui.shell.textual_private import PrivateApp
 from nvltop.tui.shell.tty_driver import TtyDriver
 from nvltop.tui.widgets.key_screen import KeyScreen
 
+STALL_RETRY_S: Final = 0.03
+"""Time after which drawing is tried again on a terminal that accepts no output, seconds."""
 FILES_REPLACED: Final = "not possible: the files of nvltop were replaced while it ran; start it again"
 
 
@@ -59,6 +63,7 @@ class TerminalApp(PrivateApp[None]):
         self.guard = TerminalGuard()
         self._first_picture = FirstPicture(lambda: TtyDriver.bytes_written)
         self._event_loop: asyncio.AbstractEventLoop | None = None
+        self._retry: Timer | None = None
 
     def on_load(self) -> None:
         """Handle failures of the event loop's callbacks like those of message handlers."""
@@ -117,6 +122,22 @@ class TerminalApp(PrivateApp[None]):
             yield self._first_picture.new
         finally:
             self._first_picture.end()
+
+    def is_terminal_busy(self, when_ready: Callable[[], None]) -> bool:
+        """Return whether the terminal accepts no output now; `when_ready` is called when it may."""
+        if isinstance(self.terminal_driver, TtyDriver):
+            return self.terminal_driver.is_busy(when_ready)
+        if self.is_headless or not sys.__stderr__ or not terminal.is_stalled(sys.__stderr__.fileno()):
+            return False
+        if self._retry is None:
+
+            def retry() -> None:
+                self._retry = None
+                when_ready()
+
+            # Textual's driver does not report it.
+            self._retry = self.set_timer(STALL_RETRY_S, retry)
+        return True
 
     def run_on_terminal(self, mouse: bool) -> None:
         """Run until the end, and restore the terminal."""

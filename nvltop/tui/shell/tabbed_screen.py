@@ -12,12 +12,12 @@ from textual.containers import Horizontal
 from textual.geometry import Size
 from textual.reactive import Reactive
 from textual.screen import Screen
-from textual.timer import Timer
 from textual.widget import Widget
 
 from nvltop.tui.render.bars import ClickAreas
 from nvltop.tui.render.row import Row
-from nvltop.tui.shell import terminal, textual_private
+from nvltop.tui.shell import textual_private
+from nvltop.tui.shell.lifecycle import TerminalApp
 from nvltop.tui.widgets.direct_output import DirectOutput
 from nvltop.tui.widgets.prompt import Prompt
 from nvltop.tui.widgets.rows_widget import RowsWidget
@@ -26,8 +26,6 @@ from nvltop.tui.widgets.tab import Question, Tab, TabHost
 HEADER_LINES: Final = 4
 MIN_TAB_LINES: Final = 3
 """Lines that a tab keeps on a low screen; the header loses lines, the last ones last."""
-STALL_RETRY_S: Final = 0.03
-"""Time after which drawing is tried again on a terminal that accepts no output."""
 SYNC_START: Final = "\x1b[?2026h"
 SYNC_END: Final = "\x1b[?2026l"
 """Escape sequences of synchronized output: the terminal shows all changes between them at once."""
@@ -73,8 +71,6 @@ class TabbedScreen(TabHost):
         self._tabs = RowsWidget(output, "tabs")
         self._keys = RowsWidget(output, "keys")
         self._prompt = Prompt(self._prompt_closed)
-        self._retry: Timer | None = None
-        """Set while the terminal accepts no output."""
         self.titles = tuple(titles)
         self._make_tab = make_tab
         self.tabs: dict[int, Tab] = {0: make_tab(0)}
@@ -128,10 +124,8 @@ class TabbedScreen(TabHost):
         """Draw the view; send only changes, and nothing while the terminal accepts no output."""
         if not self.is_mounted:
             return
-        if not self.app.is_headless and terminal.is_stalled():
-            # Often it is only busy with the last frame. The response to a key must not wait for the next.
-            if self._retry is None:
-                self._retry = self.set_timer(STALL_RETRY_S, self._retry_frame)
+        # Often it is only busy with the last frame. The response to a key must not wait for the next.
+        if isinstance(self.app, TerminalApp) and self.app.is_terminal_busy(self.draw_frame):
             return
         if self._is_rows_only():
             with self._output.frame(self.app.console, self._write):
@@ -183,10 +177,6 @@ class TabbedScreen(TabHost):
         heights = (part.styles.height for part in self.children if isinstance(part, RowsWidget))
         lines = sum(height.cells or 0 for height in heights if height)
         return Size(self.size.width, max(1, self.size.height - lines))
-
-    def _retry_frame(self) -> None:
-        self._retry = None
-        self.draw_frame()
 
     def _show(self, tab: Tab) -> None:
         """Show a tab or page."""

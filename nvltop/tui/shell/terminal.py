@@ -73,12 +73,26 @@ def draw_on_terminal() -> None:
         sys.__stderr__ = sys.__stdout__  # type: ignore[misc]
 
 
-def is_stalled() -> bool:
-    """Whether the terminal accepts no output now: further frames would queue up and then block."""
-    if sys.__stderr__ is None:
-        return False
+def reopen(fd: int) -> int | None:
+    """Open the terminal of `fd` again for output that never blocks; return the descriptor, None on failure.
+
+    O_NONBLOCK belongs to the open file description, and the shell shares that of `fd`. Opening fails if the
+    terminal belongs to another user, as after `su`.
+    """
+    try:
+        own = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)
+    except OSError:
+        return None
+    if os.isatty(own) and os.path.sameopenfile(own, fd):
+        return own
+    os.close(own)
+    return None
+
+
+def is_stalled(fd: int) -> bool:
+    """Whether the terminal of `fd` accepts no output now: a write would block."""
     poll = select.poll()
-    poll.register(sys.__stderr__.fileno(), select.POLLOUT)
+    poll.register(fd, select.POLLOUT)
     return not poll.poll(0)
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
+from nvltop.tui.shell import terminal
 from nvltop.tui.shell.watchdog import Watchdog
 
 TtyModes: TypeAlias = "list[Any]"
@@ -55,9 +56,8 @@ class TerminalGuard:
         """Whether the process is about to exit."""
         self.silent = False
         """Whether nothing of the screen may be sent any more."""
-        self.interrupt: Callable[[], None] = lambda: None
-        """Wakes a thread that blocks in a write to the terminal, so that it sees `silent` and stops."""
         self._fd = fd
+        self._output: tuple[int, bool] | None = None
         self._found: TtyModes | None = termios.tcgetattr(fd) if os.isatty(fd) else None
 
         self._watchdog: Watchdog | None = None
@@ -72,6 +72,15 @@ class TerminalGuard:
         if taken != self._taken and self._watchdog:
             self._watchdog.report(taken)
         self._taken = taken
+
+    def output_fd(self) -> tuple[int, bool]:
+        """Return the descriptor for output, and whether it is non-blocking, as only one of our own may be."""
+        if self._output is None:
+            assert sys.__stderr__
+            shared = sys.__stderr__.fileno()
+            own = terminal.reopen(shared)
+            self._output = (shared, False) if own is None else (own, True)
+        return self._output
 
     def watch(self) -> None:
         """Start the watchdog, which restores the terminal if this process is killed."""
@@ -121,8 +130,7 @@ class TerminalGuard:
         with contextlib.suppress(ValueError):
             signal.signal(signal.SIGTTOU, signal.SIG_IGN)
         with contextlib.suppress(OSError, ValueError, AttributeError, termios.error):
-            assert sys.__stderr__
-            self._send(sys.__stderr__.fileno(), f"{STRING_TERMINATOR}{REPORTS_OFF}{SCREEN_OFF}".encode())
+            self._send(self.output_fd()[0], f"{STRING_TERMINATOR}{REPORTS_OFF}{SCREEN_OFF}".encode())
         with contextlib.suppress(OSError, termios.error):
             if self._found:
                 termios.tcsetattr(self._fd, termios.TCSANOW, self._found)
@@ -132,7 +140,6 @@ class TerminalGuard:
         blocking = os.get_blocking(fd)
         os.set_blocking(fd, False)
         try:
-            self.interrupt()
             rest, end_s = data, time.monotonic() + RESTORE_TIMEOUT_S
             while rest and time.monotonic() < end_s:
                 if rest == data:

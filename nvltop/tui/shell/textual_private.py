@@ -8,18 +8,16 @@ name. `missing_names` returns those; if there is any, Textual draws and reads ke
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
-from queue import Queue
-from threading import Thread
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from rich.console import Console, RenderableType
 from textual import events
 from textual.app import App
 from textual.command import CommandPalette
+from textual.driver import Driver
 from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Button, Input, OptionList
@@ -38,27 +36,14 @@ def _class(module: str, name: str) -> Any:
 if TYPE_CHECKING:
     from textual._compositor import Compositor, CompositorUpdate
     from textual._xterm_parser import XTermParser
-    from textual.drivers._writer_thread import WriterThread
-    from textual.drivers.linux_driver import LinuxDriver
 else:
     Compositor = _class("textual._compositor", "Compositor")
     CompositorUpdate = _class("textual._compositor", "CompositorUpdate")
-    WriterThread = _class("textual.drivers._writer_thread", "WriterThread")
     XTermParser = _class("textual._xterm_parser", "XTermParser")
-    LinuxDriver = _class("textual.drivers.linux_driver", "LinuxDriver")
 
 PRIVATE_NAMES: Final[tuple[tuple[type, tuple[str, ...]], ...]] = (
     (XTermParser, ("feed", "tick", "_sequence_to_key_events", "parse_mouse_code")),
-    (
-        LinuxDriver,
-        (
-            "_app", "_loop", "_mouse", "_size", "_file", "_writer_thread", "_must_signal_resume",
-            "_get_terminal_size", "_enable_mouse_support", "_disable_mouse_support",
-            "_enable_bracketed_paste", "_disable_line_wrap", "_query_in_band_window_resize",
-            "_request_terminal_sync_mode_support", "run_input_thread", "attrs_before",
-        ),
-    ),
-    (WriterThread, ("_queue",)),
+    (Driver, ("_app", "_loop", "_mouse", "_size", "_auto_restart")),
     (CommandPalette, ("_action_command_list", "_select_or_command", "_action_escape")),
     (App, ("_handle_exception", "_driver", "_display", "_sync_available", "_exit", "_check_bindings")),
     (Screen, ("_layout_required", "_compositor")),
@@ -238,49 +223,16 @@ class SafeCommandPalette(CommandPalette):
 # ---- the terminal
 
 
-class OpenDriver(LinuxDriver):
-    """Textual's driver for terminals, with public names for what a subclass changes or uses."""
+class OpenDriver(Driver):
+    """A driver for terminals, with public names for what a subclass uses of Textual's base class."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._size = self.terminal_size()
 
-    # -- what a subclass changes
-
     def terminal_size(self) -> tuple[int, int]:
         """Return columns and rows of the terminal."""
-        return super()._get_terminal_size()
-
-    def _get_terminal_size(self) -> tuple[int, int]:
-        return self.terminal_size()
-
-    def enable_mouse(self) -> None:
-        """Switch mouse reports on."""
-        super()._enable_mouse_support()
-
-    def _enable_mouse_support(self) -> None:
-        self.enable_mouse()
-
-    def disable_mouse(self) -> None:
-        """Switch mouse reports off."""
-        super()._disable_mouse_support()
-
-    def _disable_mouse_support(self) -> None:
-        self.disable_mouse()
-
-    def query_synchronized_output(self) -> None:
-        """Ask the terminal whether it supports synchronized output."""
-        super()._request_terminal_sync_mode_support()
-
-    def _request_terminal_sync_mode_support(self) -> None:
-        # Apple's terminal prints the end of the query.
-        if self.input_tty and os.environ.get("TERM_PROGRAM", "") != "Apple_Terminal":
-            self.query_synchronized_output()
-
-    def _query_in_band_window_resize(self) -> None:
-        """Send no query: SIGWINCH reports sizes, and the answer would switch to mouse reports in pixels."""
-
-    # -- what a subclass uses
+        raise NotImplementedError
 
     @property
     def application(self) -> Any:
@@ -298,31 +250,6 @@ class OpenDriver(LinuxDriver):
         return self._mouse
 
     @property
-    def output(self) -> Any:
-        """The file that the writer thread writes to."""
-        return self._file
-
-    @output.setter
-    def output(self, file: Any) -> None:
-        self._file = file
-
-    @property
-    def writer(self) -> Thread | None:
-        """The thread that writes to the terminal."""
-        return self._writer_thread
-
-    @property
-    def unwritten(self) -> Queue[str | None] | None:
-        """The texts that the writer thread has not begun to write."""
-        return self._writer_thread._queue if self._writer_thread else None
-
-    def resume_after_stop(self) -> None:
-        """Report to the application at the next start that it was stopped and goes on."""
-        self._must_signal_resume = True
-
-    def send_modes(self) -> None:
-        """Switch the modes on again that a terminal may have lost, for example when its window was reset."""
-        self.enable_mouse()
-        self._enable_bracketed_paste()
-        self._disable_line_wrap()
-        self.write("\x1b[?1004h\x1b[?25l")
+    def restarts(self) -> bool:
+        """Whether the driver itself leaves the screen when the process is suspended, and returns to it."""
+        return self._auto_restart
