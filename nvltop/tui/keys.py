@@ -57,6 +57,7 @@ TREE: Final = KeyEntry("F5 t", "tree of jobs, or a list", "Tree", "tree")
 KILL: Final = KeyEntry(
     "F9 k", "signal the selected process or the tagged ones, after asking (as in htop)", "Kill", "kill"
 )
+DETAILS: Final = KeyEntry("] [", "more lines of the text below the list, lines before")
 SPAN_UP: Final = KeyEntry("]", "longer time", "Longer", "span(1)")
 SPAN_DOWN: Final = KeyEntry("[", "shorter time", "Shorter", "span(-1)")
 SUBJECT: Final = KeyEntry("Down Up", "what is shown: the node, a GPU, the NICs", "Next", "move(1)")
@@ -113,7 +114,8 @@ KEYS: Final[dict[str, tuple[KeyEntry, ...]]] = {
         KeyEntry("e", "matrix of links, or of the traffic of pairs"),
     ),
     "Links": (KeyEntry("Left Right", "select a link"),),
-    "Health": (KeyEntry("R", "a job that hangs: ask NCCL which rank is behind"),),
+    "Health": (DETAILS, KeyEntry("R", "a job that hangs: ask NCCL which rank is behind")),
+    "Events": (DETAILS,),
     "Processes": (
         TREE,
         KILL,

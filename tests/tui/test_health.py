@@ -68,14 +68,14 @@ def test_an_event_without_an_incident_keeps_its_own_line(bench):
 @pytest.mark.parametrize("width", [20, 40, 80, 200])
 def test_rows_fit(bench, width):
     found = rows.entries(seen(bench).frame)
-    drawn = rows.rows(found, width, 12, 0, 0, UNICODE) + rows.details(found[0], width, 7, UNICODE)
+    drawn = rows.rows(found, width, 12, 0, 0, UNICODE)
     assert {len(text_of(row)) for row in drawn} == {width}
-    assert len(drawn) <= 12 + 7
+    assert len(drawn) <= 12
 
 
 def test_the_selected_finding_is_shown_in_whole_sentences(bench):
     found = rows.entries(seen(bench).frame)
-    text = " ".join(text_of(row).strip() for row in rows.details(found[0], 60, 12, UNICODE))
+    text = " ".join(text for line in rows.detail_lines(found[0], 60, UNICODE) for text, _ in line)
     for _, words in found[0].details:
         for word in words.split():
             assert word in text

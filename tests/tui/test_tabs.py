@@ -428,6 +428,32 @@ async def test_no_two_lines_contradict_each_other_while_a_hang_is_pending(app):
         assert "o NVLink traffic" not in last, "the line above says it"
 
 
+@pytest.mark.parametrize("title", ["Health", "Events"])
+async def test_no_text_below_a_list_is_cut_without_a_mark_and_a_key_for_the_rest(app, title):
+    app = app("h100-two", "link-down", seconds=9.0)
+    async with app.run_test(size=(50, 24)) as pilot:
+        for _ in range(6):
+            await settle(app, pilot, 1.0)
+        await pilot.press(str(TITLES.index(title) + 1))
+        await settle(app, pilot)
+        details = app.main.tab._details
+        text, (head, *shown) = details._lines, details.text().split("\n")
+        wanted = [to_text("".join(run for run, _ in line)) for line in text]
+        assert f"lines 1-{len(shown)} of {len(wanted)}, more: ] [" in head
+        for _ in wanted[len(shown) :: len(shown)]:
+            await pilot.press("right_square_bracket")
+            await settle(app, pilot)
+            shown += details.text().split("\n")[1:]
+        assert {line.strip() for line in wanted} == {line.strip() for line in shown}
+        at = details.region
+        await pilot._post_mouse_events([events.MouseScrollUp], offset=(at.x + 1, at.y + 1))
+        await settle(app, pilot)
+        assert f"-{len(wanted) - 1} of {len(wanted)}" in details.text().split("\n")[0], "the wheel moves it"
+        await pilot.press("down")
+        await settle(app, pilot)
+        assert details._top == 0, "those of another row begin at the first line"
+
+
 async def test_the_matrix_cell_by_cell(app):
     app = app("dgx1-v100")
     async with app.run_test(size=(120, 40)) as pilot:

@@ -13,12 +13,10 @@ from nvltop.report.timeline import event_place, event_summary
 from nvltop.text import clean
 from nvltop.tui.render.glyphs import Glyphs
 from nvltop.tui.render.header import SEVERITY_ROLES
-from nvltop.tui.render.row import Row, TextRun, fit, fit_text
+from nvltop.tui.render.row import TextRun, fit_text
 
 MARKS: Final = {Severity.CRITICAL: "!!", Severity.WARNING: "!", Severity.NOTICE: "*"}
 """Mark of an event by its severity; others have none."""
-DETAIL_LINES: Final = 7
-"""Number of lines below the list that show the selected event."""
 
 
 def mark(e: TimelineEvent) -> TextRun:
@@ -31,17 +29,17 @@ def role(e: TimelineEvent) -> str:
     return "" if e.ended_s is not None and e.severity < Severity.CRITICAL else SEVERITY_ROLES[e.severity]
 
 
-def details(frame: Frame, e: TimelineEvent | None, width: int, height: int, glyphs: Glyphs) -> list[Row]:
-    """Return the rows below the list: when, from and to, cause, what it still means."""
-    out = [fit([("", "title")], width, "title")]
-    for caption, text in _sentences(frame, e) if e else ():
+def detail_lines(frame: Frame, e: TimelineEvent, width: int, glyphs: Glyphs) -> list[list[TextRun]]:
+    """Return the lines below the list: when, from and to, cause, what it still means."""
+    out = []
+    for caption, text in _sentences(frame, e):
         head = f"{caption}: " if caption else ""
         wrapped = textwrap.wrap(head + clean(text), max(10, width - 1), subsequent_indent="  ")
         for i, line in enumerate(wrapped):
             cut = len(head) if i == 0 else 0
             runs: list[TextRun] = [(line[:cut], "caption"), (fit_text(line[cut:], width, glyphs), "")]
-            out.append(fit(runs, width))
-    return out[:height]
+            out.append(runs)
+    return out
 
 
 def _sentences(frame: Frame, e: TimelineEvent) -> Iterator[tuple[str, str]]:

@@ -16,9 +16,9 @@ from nvltop.tui.keys import FunctionKey
 from nvltop.tui.render.row import Column, TextRun, displayable, shorten
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.tabs.events import rows
+from nvltop.tui.widgets.details import Details
 from nvltop.tui.widgets.direct_output import DirectOutput
 from nvltop.tui.widgets.list_tab import ListTab
-from nvltop.tui.widgets.rows_widget import RowsWidget
 
 FIXED_WIDTH: Final = 39
 """Columns of all columns but EVENT and CAUSE."""
@@ -33,20 +33,20 @@ BUS_ID: Final = re.compile(r" \([0-9a-fA-F]+:[0-9a-fA-F:.]+\)")
 class EventsTab(ListTab[TimelineEvent]):
     """What happened since the start, and in the logs before it; the newest first."""
 
-    DEFAULT_CSS = f"""
-    EventsTab {{ layout: vertical; #event {{ height: {rows.DETAIL_LINES}; max-height: 50%; dock: bottom; }} }}
-    """
+    DEFAULT_CSS = "EventsTab { layout: vertical; }"
     TITLE = "Events"
     FIRST_SORT = "time"
     ASCENDING_COLUMNS = frozenset({"where", "what"})
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "enter", "Go to what the event is about"),
+        Binding("right_square_bracket", "details(1)", "More lines of the text below the list"),
+        Binding("left_square_bracket", "details(-1)", "Lines before"),
         Binding("a", "app.acknowledge", "Acknowledge the events: the header counts from now on"),
     ]
 
     def __init__(self, view: ViewState, output: DirectOutput) -> None:
         super().__init__(view, output)
-        self._details = RowsWidget(output, "event")
+        self._details = Details(output, "event")
 
     def compose(self) -> ComposeResult:
         """Stack list and details."""
@@ -115,9 +115,13 @@ class EventsTab(ListTab[TimelineEvent]):
     def draw(self) -> None:
         """Draw the list, and the selected event below it."""
         super().draw()
-        at = self._details.size
-        shown = rows.details(self.view.frame, self.selected, at.width, at.height, self.view.glyphs)
-        self._details.show(shown)
+        e, width = self.selected, self._details.size.width
+        lines = rows.detail_lines(self.view.frame, e, width, self.view.glyphs) if e else ()
+        self._details.show_lines(e and self.item_key(e), lines)
+
+    def action_details(self, pages: int) -> None:
+        """Show the next or previous lines of the text below the list."""
+        self._details.turn(pages)
 
     def keys(self) -> Sequence[FunctionKey]:
         """Return the keys of a list, and those of events."""

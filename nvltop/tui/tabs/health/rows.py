@@ -34,8 +34,6 @@ CONSEQUENCE: Final = "follows"
 """State, in place of its severity, of a finding that follows from the one above it."""
 MAX_INCIDENT_EVENTS: Final = 4
 """Highest number of events listed below an incident."""
-DETAIL_LINES: Final = 7
-"""Number of lines below the list that show the selected entry in full."""
 
 
 @frozen
@@ -204,15 +202,13 @@ def rows(
     return out
 
 
-def details(entry: HealthEntry | None, width: int, height: int, glyphs: Glyphs) -> list[Row]:
-    """Draw what the selected entry says, in whole sentences."""
-    out = [fit([("", "title")], width, "title")]
-    lines = _detail_lines(entry, width) if entry else ()
-    out += [fit([(fit_text(text, width, glyphs), role) for text, role in row], width) for row in lines]
-    return out[:height]
+def detail_lines(entry: HealthEntry, width: int, glyphs: Glyphs) -> list[list[TextRun]]:
+    """Return the lines of an entry in whole sentences."""
+    lines = _wrapped(entry, width)
+    return [[(fit_text(text, width, glyphs), role) for text, role in line] for line in lines]
 
 
-def _detail_lines(entry: HealthEntry, width: int) -> Iterator[list[TextRun]]:
+def _wrapped(entry: HealthEntry, width: int) -> Iterator[list[TextRun]]:
     for caption, text in entry.details:
         head = f"{caption}: " if caption else ""
         if not text:

@@ -16,6 +16,7 @@ from nvltop.tui.keys import FunctionKey
 from nvltop.tui.render.scroll import first_shown
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.tabs.health import rows
+from nvltop.tui.widgets.details import Details
 from nvltop.tui.widgets.direct_output import DirectOutput
 from nvltop.tui.widgets.rows_widget import RowsWidget
 from nvltop.tui.widgets.tab import Tab
@@ -27,17 +28,19 @@ STUCK_RULE: Final = "stuck-collective"
 class HealthTab(Tab):
     """A list, and below it the selected entry in whole sentences."""
 
-    DEFAULT_CSS = "HealthTab { layout: vertical; #details { height: 7; max-height: 50%; dock: bottom; } }"
+    DEFAULT_CSS = "HealthTab { layout: vertical; }"
     TITLE: ClassVar[str] = "Health"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "enter", "Go to the link, GPU, NIC or jobs that the selected line is about"),
+        Binding("right_square_bracket", "details(1)", "More lines of the text below the list"),
+        Binding("left_square_bracket", "details(-1)", "Lines before"),
         Binding("R", "ras", "A job that hangs: ask NCCL which rank is behind"),
     ]
 
     def __init__(self, view: ViewState, output: DirectOutput) -> None:
         super().__init__(view, output)
         self._list = RowsWidget(output, "findings")
-        self._details = RowsWidget(output, "details")
+        self._details = Details(output, "details")
         self._entries: list[rows.HealthEntry] = []
         self._memo: Memo[list[rows.HealthEntry]] = Memo()
         self._selected = 0
@@ -58,9 +61,11 @@ class HealthTab(Tab):
         at = self._list.size
         self._first = first_shown(self._first, self._selected, len(self._entries), at.height - 1)
         self._list.show(rows.rows(self._entries, at.width, at.height, self._first, self._selected, glyphs))
-        at = self._details.size
-        chosen = self._entries[self._selected] if self._entries else None
-        self._details.show(rows.details(chosen, at.width, at.height, glyphs))
+        if chosen := self._chosen:
+            lines = rows.detail_lines(chosen, self._details.size.width, glyphs)
+            self._details.show_lines((chosen.where, chosen.rule, chosen.since), lines)
+        else:
+            self._details.show_lines(None, ())
 
     def action_ras(self) -> None:
         """Open the page that asks NCCL about the job that hangs."""
@@ -76,14 +81,23 @@ class HealthTab(Tab):
         """Move the selection."""
         self._selected = max(0, min(self._selected + by, len(self._entries) - 1))
 
+    def action_details(self, pages: int) -> None:
+        """Show the next or previous lines of the text below the list."""
+        self._details.turn(pages)
+
+    @property
+    def _chosen(self) -> rows.HealthEntry | None:
+        """The selected entry."""
+        return self._entries[self._selected] if self._entries else None
+
     def keys(self) -> Sequence[FunctionKey]:
         """Return the key that shows what the selected line is about."""
-        entry = self._entries[self._selected] if self._entries else None
+        entry = self._chosen
         return (keys.OPEN.on_bar("Go to"),) if entry and (entry.gpu or entry.nic) else ()
 
     def action_enter(self) -> None:
         """Show what the selected line is about: a link, a GPU, a NIC, or the jobs."""
-        entry = self._entries[self._selected] if self._entries else None
+        entry = self._chosen
         if entry and (entry.gpu or entry.nic):
             self.host.show_subject(entry.gpu, entry.link, entry.nic, entry.rule)
 
