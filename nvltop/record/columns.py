@@ -21,6 +21,7 @@ from operator import add, mul, sub, truediv
 from typing import Any, Final
 
 from nvltop.model import GROUPS
+from nvltop.record.compression import deflated
 from nvltop.wire.codec import FIELDS, plain
 
 THOUSAND: Final = 1000
@@ -74,7 +75,7 @@ class Numbers:
 
 
 def _pack_plane(plane: bytes) -> bytes:
-    return b"" if plane.count(0) == len(plane) else zlib.compress(plane, 1)
+    return b"" if plane.count(0) == len(plane) else deflated(plane)
 
 
 def transpose(values: Sequence[Any], numbers: Numbers) -> Any:

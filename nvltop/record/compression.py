@@ -18,6 +18,9 @@ from nvltop.record.format import CHECK_START, RecordingError
 GZIP: Final = b"\x1f\x8b\x08"
 ZSTD: Final = b"\x28\xb5\x2f\xfd"
 ZSTD_LEVEL: Final = 9
+WINDOW_BITS: Final = 13
+MEMORY_LEVEL: Final = 6
+"""Arguments of `zlib.compressobj`: a window of 8 kB, and buffers of 50 kB in all."""
 
 Compress = Callable[[bytes], bytes]
 
@@ -32,6 +35,15 @@ def compressor(path: Path) -> Compress:
         options = {parameter.compression_level: ZSTD_LEVEL, parameter.checksum_flag: 1}
         return lambda block: bytes(zstd.compress(block, options=options))
     return bytes
+
+
+def deflated(data: bytes | bytearray, level: int = 1) -> bytes:
+    """Return data compressed with little memory, for `zlib.decompress`.
+
+    The buffers of `zlib.compress`, 270 kB, are mapped and cleared in each call, 0.1 ms.
+    """
+    deflate = zlib.compressobj(level, zlib.DEFLATED, WINDOW_BITS, MEMORY_LEVEL)
+    return deflate.compress(data) + deflate.flush()
 
 
 def gzip_part(block: bytes) -> bytes:

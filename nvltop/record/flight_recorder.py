@@ -24,7 +24,7 @@ from nvltop.model import (
     known,
     time_of,
 )
-from nvltop.record.compression import checked, gzip_part
+from nvltop.record.compression import checked, deflated, gzip_part
 from nvltop.record.item_columns import MAX_ITEMS, ItemColumns, Packed, unpack, unpack_newest
 from nvltop.record.journal import Journal, Newest
 from nvltop.record.thinning import Thinning
@@ -46,6 +46,8 @@ FULL_SLICES: Final = 21
 Means are taken over 300 s, and the step period is found in the traffic of 256 s."""
 MAX_SLICES: Final = 121
 """Number of slices: at least half an hour, which takes some seconds to encode."""
+ORDER_LEVEL: Final = 6
+"""Level at which `_Slice.full_order` and `thinned_order` are compressed."""
 SEGMENT_S: Final = 45.0
 """Length of a segment of the recording, seconds."""
 BLOCK_BYTES: Final = 1 << 16
@@ -147,8 +149,9 @@ class _OpenSlice:
     def packed(self) -> _Slice:
         """Return the slice as it is now."""
         common, full, thinned = [part.pack() for part in self._parts]
-        orders = zlib.compress(self._full_order), zlib.compress(self._thinned_order)
-        return _Slice(common, full, thinned, *orders)
+        full_order = deflated(self._full_order, ORDER_LEVEL)
+        thinned_order = deflated(self._thinned_order, ORDER_LEVEL)
+        return _Slice(common, full, thinned, full_order, thinned_order)
 
 
 @frozen

@@ -21,6 +21,7 @@ from typing import Any, Final, TypeAlias
 from nvltop.frozen import frozen
 from nvltop.model import Item, LinkCounters, LogLine, Reading
 from nvltop.record.columns import Numbers, restore, transpose
+from nvltop.record.compression import deflated
 from nvltop.record.counter_columns import CounterColumns
 from nvltop.record.counter_columns import unpack as unpack_counters
 from nvltop.wire.codec import CURRENT_SCHEMA, FIELDS, decode, encode
@@ -149,7 +150,7 @@ class ItemColumns:
             packed = its[0].pack(numbers) if has_counters else _pack_bodies(its, numbers)
             streams.append([which, [self._abouts[number] for number in which], has_counters, packed])
         text = _JSON.encode([len(self._order), min(self._order), times, streams, len(numbers)])
-        return zlib.compress(text.encode(), LEVEL), *numbers.pack()
+        return deflated(text.encode(), LEVEL), *numbers.pack()
 
 
 def _pack_times(times: array[float], numbers: Numbers) -> list[Any]:
