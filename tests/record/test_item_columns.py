@@ -119,10 +119,9 @@ def test_counters_that_grow_or_begin_again(links, stamp_us):
     rows = range(min(len(steps) for _, steps in links) + 1)
     sweeps = [tuple((first + sum(steps[:row])) % 2**64 for first, steps in links) for row in rows]
     items = [
-        Reading(
-            gpu, t, t, 1e9 + t, LinkCounters(Counter.RAW, Scope.LINK, sweep, sweep[::-1], (stamp_us - t,))
-        )
+        Reading(gpu, t, t, 1e9 + t, LinkCounters(Counter.RAW, Scope.LINK, sweep, sweep[::-1], stamps))
         for t, sweep in enumerate(sweeps)
+        for stamps in [(stamp_us - t,) * 2 * len(sweep)]
         for gpu in ("GPU-a", "GPU-b")
     ]
     assert list(unpack(packed(items))) == items
