@@ -14,7 +14,6 @@ import pytest
 from textual._compositor import Compositor
 from textual.events import Key
 from textual.message_pump import MessagePump
-from textual.widget import Widget
 
 import nvltop.tui
 from nvltop.tui.shell import textual_private
@@ -25,7 +24,7 @@ from nvltop.tui.shell.textual_private import (
     SafeParser,
     has_synchronized_output,
     missing_names,
-    shows_only,
+    visible_widgets,
     why_not_used,
     write_to_terminal,
 )
@@ -79,8 +78,13 @@ async def test_what_is_used_of_app_and_screen(app):
         written = Bytes()
         assert not app.is_exiting
         assert has_synchronized_output(app) is False
-        assert shows_only(app.main, (Widget,))
-        assert not shows_only(app.main, (type(app.main),))
+        seen = visible_widgets(app.main)
+        assert app.main.tab in seen
+        assert visible_widgets(app.main) is seen
+        app.main.refresh(layout=True)
+        assert not visible_widgets(app.main)
+        await pilot.pause()
+        assert visible_widgets(app.main) is not seen
         app.terminal_driver.write = written.write
         write_to_terminal(app, "\a")
         assert written.text == "\a"

@@ -13,6 +13,8 @@ Piece: TypeAlias = "tuple[int, str, str]"
 
 MAX_GAP: Final = 6
 """Unchanged columns between two changes up to which both are sent as one: moving the cursor costs bytes."""
+SHORT: Final = 12
+"""Length of a common part up to which it is found by comparing its elements."""
 
 
 class ChangedCells(tuple[str, tuple[str, ...]]):
@@ -153,11 +155,15 @@ def _cut(run: Run, start: int, end: int | None = None) -> Run:
 
 def _common_start(a: Sequence[str], b: Sequence[str]) -> int:
     """Return the length of the common prefix of two texts, or of the roles of their cells."""
-    if a[0] != b[0]:
-        return 0
-    low, high = 1, min(len(a), len(b))
+    length = min(len(a), len(b))
+    low, high = 0, min(length, SHORT)
+    while low < high and a[low] == b[low]:
+        low += 1
+    if low < high or low == length:
+        return low
+    high = length
     while low < high:
-        # Comparing slices is much faster than comparing elements.
+        # Comparing slices is faster than comparing many elements.
         middle = (low + high + 1) // 2
         if a[:middle] == b[:middle]:
             low = middle
@@ -168,9 +174,13 @@ def _common_start(a: Sequence[str], b: Sequence[str]) -> int:
 
 def _common_end(a: Sequence[str], b: Sequence[str]) -> int:
     """Return the length of the common suffix of two texts, or of the roles of their cells."""
-    if a[-1] != b[-1]:
-        return 0
-    low, high = 1, min(len(a), len(b))
+    length = min(len(a), len(b))
+    low, high = 0, min(length, SHORT)
+    while low < high and a[-1 - low] == b[-1 - low]:
+        low += 1
+    if low < high or low == length:
+        return low
+    high = length
     while low < high:
         middle = (low + high + 1) // 2
         if a[-middle:] == b[-middle:]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import ClassVar, Final
 
 from textual import events
@@ -81,6 +81,10 @@ class TabbedScreen(TabHost):
         """The page that covers the current tab until Esc; None if there is none."""
         self._tab_clicks: ClickAreas = []
         self._key_clicks: ClickAreas = []
+        self._layout_seen: Mapping[Widget, object] = {}
+        """The visible widgets when the screen was last drawn."""
+        self._rows_only = False
+        """Whether they show only rows."""
 
     def header_rows(self, width: int) -> Sequence[Row]:
         """Return the rows of the header."""
@@ -128,7 +132,7 @@ class TabbedScreen(TabHost):
         if isinstance(self.app, TerminalApp) and self.app.is_terminal_busy(self.draw_frame):
             return
         if self._is_rows_only():
-            with self._output.frame(self.app.console, self._write):
+            with self._output.frame(self.app.console, self._write, self._layout_seen):
                 self.draw()
         else:
             self.draw()
@@ -139,8 +143,15 @@ class TabbedScreen(TabHost):
             self.writes_directly
             and self.app.screen is self
             and not self.app.is_headless
-            and textual_private.shows_only(self, ROW_WIDGETS)
+            and self._shows_rows_only()
         )
+
+    def _shows_rows_only(self) -> bool:
+        visible = textual_private.visible_widgets(self)
+        if visible is not self._layout_seen:
+            self._layout_seen = visible
+            self._rows_only = bool(visible) and all(isinstance(widget, ROW_WIDGETS) for widget in visible)
+        return self._rows_only
 
     def _write(self, changes: str) -> None:
         """Send changes to the terminal, which shows them all at once if it can."""

@@ -20,6 +20,7 @@ from textual.command import CommandPalette
 from textual.driver import Driver
 from textual.message import Message
 from textual.screen import Screen
+from textual.widget import Widget
 from textual.widgets import Button, Input, OptionList
 
 Returned = TypeVar("Returned")
@@ -144,11 +145,9 @@ class PrivateApp(App[Returned]):
             super()._handle_exception(error)
 
 
-def shows_only(screen: Screen[Any], kinds: tuple[type, ...]) -> bool:
-    """Whether all visible widgets are of some classes, and none of them is about to move."""
-    return not screen._layout_required and all(
-        isinstance(widget, kinds) for widget in screen._compositor.visible_widgets
-    )
+def visible_widgets(screen: Screen[Any]) -> Mapping[Widget, object]:
+    """Return the visible widgets and their places; another object after each layout, empty before one."""
+    return {} if screen._layout_required else screen._compositor.visible_widgets
 
 
 def has_synchronized_output(app: App[Any]) -> bool:

@@ -26,12 +26,18 @@ class DirectOutput:
     def __init__(self, styles: StyleTable) -> None:
         self.styles = styles
         self._sequences: dict[str, tuple[str, str]] = {}
+        self.layout: object = None
+        """Another object whenever widgets may have moved."""
         self._texts: dict[tuple[str, str], list[str]] | None = None
         """Positioned texts of the frame by the escape sequences of their style; None while Textual draws."""
 
     @contextmanager
-    def frame(self, console: Console, write: Callable[[str], None]) -> Iterator[None]:
-        """Collect the cells that are written meanwhile, and pass them to `write` together at the end."""
+    def frame(self, console: Console, write: Callable[[str], None], layout: object = None) -> Iterator[None]:
+        """Collect the cells that are written meanwhile, and pass them to `write` together at the end.
+
+        `layout` is another object whenever widgets may have moved.
+        """
+        self.layout = object() if layout is None else layout
         self._sequences = self.styles.sequences(console)
         self._texts = {}
         try:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from itertools import zip_longest
+from typing import Final, NamedTuple
 
 from rich.segment import Segment
 from textual.errors import NoWidget
@@ -17,6 +18,21 @@ from nvltop.tui.widgets.direct_output import DirectOutput
 from nvltop.tui.widgets.plain_widget import PlainWidget
 
 EMPTY_ROW: Final[Row] = ()
+
+
+class _Place(NamedTuple):
+    """Where a widget is on the screen, and which of its rows and columns are visible."""
+
+    x: int
+    y: int
+    top: int
+    """First visible row."""
+    bottom: int
+    """Row after the last visible one."""
+    width: int
+
+
+NOWHERE: Final = _Place(0, 0, 0, 0, 0)
 
 
 class RowsWidget(PlainWidget):
@@ -33,15 +49,18 @@ class RowsWidget(PlainWidget):
         self._output = output
         self._rows: Sequence[Row] = ()
         self._strips: dict[int, Strip] = {}
+        self._layout: object = None
+        """The layout that the place is of."""
+        self._place = NOWHERE
 
     def show(self, rows: Sequence[Row]) -> None:
         """Show other rows."""
+        if rows is self._rows:
+            return
         old, self._rows = self._rows, rows
         dirty = []
-        for y in range(max(len(old), len(rows))):
-            before = old[y] if y < len(old) else EMPTY_ROW
-            after = rows[y] if y < len(rows) else EMPTY_ROW
-            if before != after:
+        for y, (before, after) in enumerate(zip_longest(old, rows, fillvalue=EMPTY_ROW)):
+            if before is not after and before != after:
                 self._strips.pop(y, None)
                 # Rows whose runs differ may still have the same cells.
                 if pieces := changes(before, after):
@@ -54,19 +73,24 @@ class RowsWidget(PlainWidget):
             self.refresh(*(Region(0, y, pieces[-1][0] + len(pieces[-1][1]), 1) for y, pieces in dirty))
 
     def _put(self, dirty: Sequence[tuple[int, Sequence[Piece]]]) -> None:
-        try:
-            place = self.screen.find_widget(self)
-        except NoWidget:
-            return
-        # On a low screen a part of the widget may lie outside its tab, where another widget is.
-        at, seen = place.region, place.visible_region
-        if not at:
-            return
-        top, bottom, width = seen.y - at.y, seen.bottom - at.y, min(at.width, seen.right - at.x)
+        if self._layout is not self._output.layout:
+            self._layout, self._place = self._output.layout, self._find_place()
+        left, above, top, bottom, width = self._place
         for y, pieces in dirty:
             if top <= y < bottom:
                 row = self._rows[y] if y < len(self._rows) else EMPTY_ROW
-                self._output.write_cells(at.x, at.y + y, row, pieces, width)
+                self._output.write_cells(left, above + y, row, pieces, width)
+
+    def _find_place(self) -> _Place:
+        try:
+            place = self.screen.find_widget(self)
+        except NoWidget:
+            return NOWHERE
+        # On a low screen a part of the widget may lie outside its tab, where another widget is.
+        at, seen = place.region, place.visible_region
+        if not at:
+            return NOWHERE
+        return _Place(at.x, at.y, seen.y - at.y, seen.bottom - at.y, min(at.width, seen.right - at.x))
 
     def restyle(self) -> None:
         """Draw everything again, after a change of the styles."""
