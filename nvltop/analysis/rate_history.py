@@ -73,7 +73,7 @@ class _Buckets:
         return [*[math.nan] * before, *stored, *[math.nan] * after]
 
 
-class _SeriesBlock:
+class SeriesBlock:
     """The readings and buckets of series that are read together.
 
     The readings of a bucket are added up once, when it is over.
@@ -126,7 +126,7 @@ class _SeriesBlock:
     def means_up_to(self, resolution: int, column: int, newest: int, count: int) -> list[float]:
         """Return the means of the `count` buckets up to `newest`, oldest first, with the current one."""
         if not resolution:
-            return self.recent.cell_means(column, 0.0, 1.0, newest - count + 1, count, 0.0)
+            return self.recent.cell_means((column,), 0.0, 1.0, newest - count + 1, count, 0.0)[0]
         buckets = self.buckets[resolution - 1]
         means = buckets.means_up_to(column, newest, count)
         current = self._current * self.buckets[0].bucket_s // buckets.bucket_s
@@ -150,9 +150,9 @@ class RateHistory:
         self.now_s = 0.0
         """CLOCK_MONOTONIC of the newest frame."""
         self.generation = 0
-        """Number of times that series were replaced by others with the same keys."""
-        self._blocks: dict[BlockName, _SeriesBlock] = {}
-        self._columns: dict[SeriesKey, tuple[_SeriesBlock, int]] = {}
+        """Number of times that series were added, or replaced by others with the same keys."""
+        self._blocks: dict[BlockName, SeriesBlock] = {}
+        self._columns: dict[SeriesKey, tuple[SeriesBlock, int]] = {}
         self.origin_s: float | None = None
         """Start of cell 0 of `cell_means`, CLOCK_MONOTONIC; None before the first reading.
 
@@ -212,10 +212,10 @@ class RateHistory:
             block = self._new_block(name, ways, len(values))
         block.add(*span_s, nan_if_missing(values))
 
-    def _new_block(self, name: BlockName, ways: tuple[str, str], width: int) -> _SeriesBlock:
+    def _new_block(self, name: BlockName, ways: tuple[str, str], width: int) -> SeriesBlock:
         """Return an empty block, which replaces a block of this name."""
-        self.generation += name in self._blocks
-        block = self._blocks[name] = _SeriesBlock(width)
+        self.generation += 1
+        block = self._blocks[name] = SeriesBlock(width)
         owner, what = name
         parts = (what,) if isinstance(what, int) else (None, *range(width // 2 - 1))
         for column, (way, part) in enumerate((way, part) for way in ways for part in parts):
@@ -247,18 +247,23 @@ class RateHistory:
         be as short as a reading, within the last five minutes. A cell is NaN if it is not over and less than
         half of it was read, or if any series is unknown in it.
         """
-        origin_s, first = self.origin_s or 0.0, newest - count + 1
-        if len(keys) == 1 and keys[0] in self._columns:
-            block, column = self._columns[keys[0]]
-            return block.recent.cell_means(column, origin_s, cell_s, first, count)
         sums = [0.0 if keys else math.nan] * count
         for key in keys:
             if key not in self._columns:
                 return [math.nan] * count
             block, column = self._columns[key]
-            means = block.recent.cell_means(column, origin_s, cell_s, first, count)
+            [means] = self.means_of(block, (column,), cell_s, newest, count)
+            if len(keys) == 1:
+                return means
             sums = list(map(add, sums, means))
         return sums
+
+    def means_of(
+        self, source: SeriesBlock, columns: Sequence[int], cell_s: float, newest: int, count: int
+    ) -> list[list[float]]:
+        """Return the means of some series that are read together, each as `cell_means` does."""
+        first = newest - count + 1
+        return source.recent.cell_means(columns, self.origin_s or 0.0, cell_s, first, count)
 
     def read_until_s(self, keys: Sequence[SeriesKey]) -> float:
         """Return the end of the newest reading of all of some series: cells up to there are final."""
@@ -267,6 +272,13 @@ class RateHistory:
             return found[0].end_s if found else -math.inf
         ends_s = [self._columns[key][0].end_s for key in keys if key in self._columns]
         return min(ends_s, default=-math.inf)
+
+    def place(self, key: SeriesKey) -> tuple[SeriesBlock, int] | None:
+        """Return where a series is: what is read together with it, and its column there; None if nowhere.
+
+        It is the same until `generation` changes.
+        """
+        return self._columns.get(key)
 
     def second_means(self, key: SeriesKey, newest: int, count: int) -> list[float]:
         """Return the means of the `count` seconds up to `newest` in bytes/s, oldest first.

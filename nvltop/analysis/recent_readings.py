@@ -45,7 +45,10 @@ the seconds that each row shares with the cell, and their sum."""
 class RecentReadings:
     """The readings of series that are read together: a row of values for each span of time."""
 
-    __slots__ = ("_ends_s", "_shares", "_shares_of", "_starts_s", "_values", "_width", "max_rows")
+    __slots__ = (
+        "_ends_s", "_means", "_min_read_share", "_shares", "_shares_of", "_starts_s", "_values", "_width",
+        "max_rows",
+    )  # fmt: skip
 
     def __init__(self, width: int, max_rows: int) -> None:
         self._width = width
@@ -56,6 +59,9 @@ class RecentReadings:
         self._shares_of: tuple[object, ...] = ()
         self._shares: _Shares = []
         """Result of `_compute_shares` for the arguments `_shares_of`."""
+        self._min_read_share = MIN_READ_SHARE
+        self._means: dict[int, list[float]] = {}
+        """Results of `_means_of` for these shares, by column: a chart adds up what sparklines show."""
 
     @property
     def rows(self) -> int:
@@ -95,21 +101,32 @@ class RecentReadings:
 
     def cell_means(
         self,
-        column: int,
+        columns: Sequence[int],
         origin_s: float,
         cell_s: float,
         first: int,
         count: int,
         min_read_share: float = MIN_READ_SHARE,
-    ) -> list[float]:
-        """Return the mean of `count` cells of `cell_s` seconds from cell `first` on; NaN where unknown.
+    ) -> list[list[float]]:
+        """Return, for each column, the mean of `count` cells of `cell_s` seconds from cell `first` on.
 
         Cell n starts at `origin_s` + n x `cell_s`. A reading counts in each cell for the time that it shares
-        with it. A cell is unknown if less than `min_read_share` of it was read.
+        with it. A cell is unknown, NaN, if less than `min_read_share` of it was read.
         """
-        values, width, needed_s = self._values, self._width, min_read_share * cell_s
+        shares = self._shares_by_cell(origin_s, cell_s, first, count)
+        if min_read_share != self._min_read_share:
+            self._min_read_share = min_read_share
+            self._means = {}
+        means = self._means
+        for column in columns:
+            if column not in means:
+                means[column] = self._means_of(column, shares, min_read_share * cell_s)
+        return [means[column] for column in columns]
+
+    def _means_of(self, column: int, cells: _Shares, needed_s: float) -> list[float]:
+        values, width = self._values, self._width
         means: list[float] = []
-        for place, shares, read_s in self._shares_by_cell(origin_s, cell_s, first, count):
+        for place, shares, read_s in cells:
             place += column
             total = 0.0
             for seconds in shares:
@@ -127,6 +144,7 @@ class RecentReadings:
         key = origin_s, cell_s, first, count, self._ends_s[-1] if self._ends_s else None
         if key != self._shares_of:
             self._shares_of, self._shares = key, self._compute_shares(origin_s, cell_s, first, count)
+            self._means = {}
         return self._shares
 
     def _compute_shares(self, origin_s: float, cell_s: float, first: int, count: int) -> _Shares:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nvltop.analysis.rate_history import RateHistory, SeriesKey, _Buckets, _SeriesBlock
+from nvltop.analysis.rate_history import RateHistory, SeriesBlock, SeriesKey, _Buckets
 from nvltop.model import LinkSpan
 
 SPANS_S = (60, 300, 3600, 24 * 3600)
@@ -110,7 +110,7 @@ def spans(longest_s: float, count: int):
 )
 def test_a_bucket_shows_the_mean_of_the_time_that_was_read(case_and_spans, begun):
     (resolution, bucket_s, _, _), each = case_and_spans
-    block, start = _SeriesBlock(1), 1000.0 + begun
+    block, start = SeriesBlock(1), 1000.0 + begun
     read: dict[int, list[tuple[float, float]]] = {}
     for gap, length, value in each:
         start += gap

@@ -25,7 +25,7 @@ def test_a_cell_is_the_mean_of_the_time_that_was_read(gaps_and_rows, cell_s, fir
         spans.append((now + gap, now + gap + length, value))
         store.add(*spans[-1][:2], [math.nan, value])
         now += gap + length
-    means = store.cell_means(1, 1000.0, cell_s, first, count)
+    means = store.cell_means((1,), 1000.0, cell_s, first, count)[0]
     assert len(means) == count
     for cell, mean in enumerate(means, first):
         begin, end = 1000.0 + cell * cell_s, 1000.0 + (cell + 1) * cell_s
@@ -35,9 +35,9 @@ def test_a_cell_is_the_mean_of_the_time_that_was_read(gaps_and_rows, cell_s, fir
             continue  # rounding decides
         wanted = sum(p * v for p, v in parts if p > 0) / read_s if read_s > cell_s / 2 else math.nan
         assert mean == pytest.approx(wanted, rel=1e-5, nan_ok=True)
-    assert all(v != v for v in store.cell_means(0, 1000.0, cell_s, first, count))
+    assert all(v != v for v in store.cell_means((0,), 1000.0, cell_s, first, count)[0])
     # The same cells, whichever window they are drawn in.
-    one_by_one = [store.cell_means(1, 1000.0, cell_s, first + i, 1)[0] for i in range(count)]
+    one_by_one = [store.cell_means((1,), 1000.0, cell_s, first + i, 1)[0][0] for i in range(count)]
     assert repr(one_by_one) == repr(means)
 
 

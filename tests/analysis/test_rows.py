@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,10 +17,22 @@ from nvltop.analysis.link_states import (
     LinkStateSummary,
     byte_totals_of,
     errors_by_link,
+    mean_rates_of,
     remotes_of,
     summarize,
 )
-from nvltop.model import ErrorCount, LinkState, LinkStates, Missing, Remote, RemoteKind, known
+from nvltop.model import (
+    Counter,
+    ErrorCount,
+    LinkCounters,
+    LinkState,
+    LinkStates,
+    Missing,
+    Remote,
+    RemoteKind,
+    Scope,
+    known,
+)
 
 REMOTES = st.sampled_from(
     [
@@ -73,6 +90,18 @@ def test_lazy_links_and_links_give_equal_results(links):
     for from_links, from_columns in zip(byte_totals_of(made), byte_totals_of(links), strict=True):
         assert [known(a) for a in from_links] == [known(b) for b in from_columns]
         assert [a for a in from_links if known(a)] == [b for b in from_columns if known(b)]
+
+
+@given(rows(), st.sampled_from([Scope.LINK, Scope.GPU]), st.data())
+def test_mean_rates_are_those_of_the_links(links, scope, data):
+    count = len(links)
+    means = data.draw(st.lists(st.just(5e9) | st.just(math.nan), min_size=2 * count, max_size=2 * count))
+    counters = LinkCounters(Counter.DATA, scope, (0,) * count, (0,) * count)
+    window: Any = data.draw(st.sampled_from([None, SimpleNamespace(by_counter=means)]))
+    shown = replace(links, counters=counters, rates=(1e9,) * (2 * count), window=window)
+    tx, rx = mean_rates_of(shown)
+    assert list(tx) == [k.mean_tx_bytes_per_s for k in shown]
+    assert list(rx) == [k.mean_rx_bytes_per_s for k in shown]
 
 
 @given(rows())

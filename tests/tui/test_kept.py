@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from nvltop import formatting
-from nvltop.tui.render import row, view_state
+from nvltop.tui.render import row
 from nvltop.tui.render.view_state import DrawCache
 from nvltop.tui.tabs.main import gpus, links
 from nvltop.tui.widgets.rows_widget import RowsWidget
@@ -34,7 +34,7 @@ def shown(app) -> dict[str, list[row.Row]]:
 def drawn_afresh(app) -> dict[str, list[row.Row]]:
     app.view.cache = DrawCache()
     for cached in (
-        gpus._choose_layout, links._choose_layout, row.fit_text, formatting.count, view_state._spark_series,
+        gpus._choose_layout, links._choose_layout, row.fit_text, formatting.count,
     ):  # fmt: skip
         cached.cache_clear()
     tab = app.main.visible_tab

@@ -17,7 +17,14 @@ from nvltop.tui.render import themes
 from nvltop.tui.render.glyphs import ASCII, UNICODE
 from nvltop.tui.render.row import section
 from nvltop.tui.render.spark_style import ASCII_LEVELS, BLOCKS, BRAILLE
-from nvltop.tui.render.sparklines import MOVES_PER_LINE, Sparklines, SparkShape, _cells, _joined
+from nvltop.tui.render.sparklines import (
+    MOVES_PER_LINE,
+    Sparklines,
+    SparkPairs,
+    SparkShape,
+    _cells,
+    _joined,
+)
 from nvltop.tui.render.view_state import EMPTY_FRAME, SPARK_ROLES, ViewState
 from nvltop.tui.tabs.main import gpus
 
@@ -237,6 +244,37 @@ def test_together_they_are_what_each_is():
             add(history, now_s, now_s - 0.6, now_s - 0.1, rate, "GPU-1")
         together = kept.draw_each(history, series, ROLES)
         assert together == [each.draw(history, its, shape, ROLES) for its, shape in series]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([0.25, 1.0]), rates, rates, st.integers(0, 9)), max_size=40),
+    st.sampled_from([0.25, 0.5]),
+)
+@settings(deadline=None)
+def test_the_sparklines_of_a_table_are_what_each_is(steps, half_s):
+    """GPUs that are read at different times, one that is added later, and a part that shows the same."""
+    history, kept, now_s = RateHistory(), Sparklines(), 1e3
+    shapes = [SparkShape(8, half_s, full, BRAILLE) for full in (FULL, FULL / 2, FULL)]
+    uuids = "GPU-0", "GPU-1", "GPU-2"
+    series = {
+        way: [(((uuid, None, way),), shape) for uuid, shape in zip(uuids, shapes, strict=True)]
+        for way in ("tx", "rx")
+    }
+    roles = {"tx": ROLES, "rx": ("l", "h", "f")}
+    table = SparkPairs(kept, series, roles)
+    for step_s, rate, other, chance in steps:
+        now_s += step_s
+        add(history, now_s, now_s - step_s, now_s, rate)
+        if chance % 3:
+            add(history, now_s, now_s - 0.6, now_s - 0.1, other, "GPU-1")
+        if chance == 9:
+            add(history, now_s, now_s - 0.6, now_s - 0.1, other, "GPU-2")
+        if chance == 8:
+            kept.draw_each(history, series["rx"], roles["rx"])
+        rows = table.rows(history)
+        tx, rx = (Sparklines().draw_each(history, series[way], roles[way]) for way in ("tx", "rx"))
+        assert rows == [(*up, (" ", ""), *down) for (up,), (down,) in zip(tx, rx, strict=True)]
+        assert table.rows(history) is rows
 
 
 def test_sums_of_series_are_drawn_and_unknown_if_one_is():

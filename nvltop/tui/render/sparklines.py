@@ -11,11 +11,12 @@ what NCCL reaches. Known values are at least one dot high; unknown ones are blan
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
-from nvltop.analysis.rate_history import RateHistory, SeriesKey
+from nvltop.analysis.rate_history import RateHistory, SeriesBlock, SeriesKey
 from nvltop.model import Maybe, Missing
+from nvltop.tui.render.row import BLANK as GAP
 from nvltop.tui.render.row import Cells, Row
 from nvltop.tui.render.row_changes import MAX_GAP, with_cells
 from nvltop.tui.render.spark_style import SparkStyle
@@ -33,6 +34,7 @@ MAX_OPEN_S: Final = 5.0
 only when their counters have not moved for longer than the driver's refresh."""
 BLANK: Final = " "
 
+WAYS: Final = ("tx", "rx")
 SparkKeys: TypeAlias = tuple[SeriesKey, ...]
 """Series whose sum is drawn."""
 
@@ -59,6 +61,10 @@ class SparkShape(NamedTuple):
     def with_full(self, full: Maybe[float]) -> SparkShape:
         """Return this shape with another rate at full height, bytes/s."""
         return self._replace(full=full)
+
+
+Series: TypeAlias = Sequence[tuple[SparkKeys, SparkShape]]
+"""Sparklines that are drawn together."""
 
 
 def spark_title(name: str, cells: int, cell_s: float) -> str:
@@ -107,6 +113,7 @@ class _Line:
                 (old[gone:kept] + text + BLANK * pad, all_roles)
                 for (old, _), text in zip(self._runs, texts, strict=True)
             ]
+            self.is_even = True
         else:
             # What is behind is blank already.
             self._runs = [
@@ -116,7 +123,7 @@ class _Line:
         self.lines = _lines(self._runs, shape)
         if values:
             self._newest = values[-1]
-        self.is_even = self._looks_even()
+        self.is_even = self.is_even and self._looks_even()
 
     def _looks_even(self) -> bool:
         shape, count = self.shape, self.done - self.first
@@ -208,6 +215,11 @@ class Sparklines:
         line.extend(first, values, until, roles)
         return self._flat_now(history, keys, line, read, roles) or line.lines
 
+    def line(self, keys: SparkKeys, shape: SparkShape) -> _Line | None:
+        """Return what was drawn of a sparkline, unless that has another shape or is flat."""
+        line = self._lines.get((keys, shape.down))
+        return line if line and line.shape == shape and not line.is_even else None
+
     def _still_flat(
         self, history: RateHistory, keys: SparkKeys, shape: SparkShape, line: _Line, read: int
     ) -> list[Row] | None:
@@ -247,6 +259,100 @@ class Sparklines:
         lines = _lines([(text, its) for text in texts], shape)
         line.flat = _Flat((height, kind), read, lines)
         return lines
+
+
+class _Band(NamedTuple):
+    """The sparklines of a table that are read together."""
+
+    source: SeriesBlock
+    columns: list[int]
+    """Column of each in that source."""
+    lines: list[tuple[_Line, Sequence[str]]]
+    """Each, and the roles of its cells."""
+
+
+class SparkPairs:
+    """The sparklines of a table: TX of each row, then RX, which are drawn again when a cell was read."""
+
+    def __init__(
+        self, sparklines: Sparklines, series: Mapping[str, Series], roles: Mapping[str, Sequence[str]]
+    ) -> None:
+        """Initialize; `series` are those of `tx` and of `rx`, and `roles` as for `Sparklines.draw`."""
+        self._sparklines, self._series, self._roles = sparklines, series, roles
+        self._shape = next((shape for _, shape in series[WAYS[0]]), None)
+        self._history: RateHistory | None = None
+        self._generation = self._first = 0
+        self._sources: Sequence[SeriesBlock] = ()
+        self._read: Sequence[tuple[int, bool]] = ()
+        """For each source, the first cell that is not read, and whether there is no gap at its end."""
+        self._lines: Sequence[Sequence[_Line | None]] = ()
+        """Those of TX and of RX; None where one is flat."""
+        self._bands: Sequence[_Band] = ()
+        """All lines, by source; empty if one of them cannot just be extended."""
+        self._rows: list[Row] = []
+
+    def rows(self, history: RateHistory) -> list[Row]:
+        """Return the rows; the same list as long as they are the same."""
+        shape = self._shape
+        if shape is None:
+            return self._rows
+        if self._history is not history or self._generation != history.generation:
+            self._history, self._generation, self._read = history, history.generation, ()
+            places = [history.place(key) for way in WAYS for (key,), _ in self._series[way]]
+            self._sources = list({id(place[0]): place[0] for place in places if place}.values())
+        cell_s, oldest_s = 2 * shape.half_s, history.now_s - MAX_OPEN_S
+        first = first_cell(history, shape)
+        read = [(history.cell_at(its.end_s, cell_s), its.end_s >= oldest_s) for its in self._sources]
+        if read != self._read or first != self._first:
+            before, self._read = self._read, read
+            if first != self._first or not self._extend(history, shape, before):
+                self._draw(history)
+            self._first = first
+        return self._rows
+
+    def _draw(self, history: RateHistory) -> None:
+        """Draw all cells."""
+        draw = self._sparklines.draw_each
+        tx, rx = (draw(history, self._series[way], self._roles[way]) for way in WAYS)
+        self._rows = [(*line, GAP, *other) for (line,), (other,) in zip(tx, rx, strict=True)]
+        self._lines = [[self._sparklines.line(*one) for one in self._series[way]] for way in WAYS]
+        self._bands = self._find_bands(history) if all(map(all, self._lines)) else ()
+
+    def _find_bands(self, history: RateHistory) -> Sequence[_Band]:
+        bands = {id(source): _Band(source, [], []) for source in self._sources}
+        for way, lines in zip(WAYS, self._lines, strict=True):
+            for ((key,), _), line in zip(self._series[way], lines, strict=True):
+                place = history.place(key)
+                if line is None or place is None:
+                    return ()
+                band = bands[id(place[0])]
+                band.columns.append(place[1])
+                band.lines.append((line, self._roles[way]))
+        return list(bands.values())
+
+    def _extend(self, history: RateHistory, shape: SparkShape, before: Sequence[tuple[int, bool]]) -> bool:
+        """Draw only the cells that were read since `before`; return whether that is all there is to do."""
+        if not self._bands or len(before) != len(self._bands):
+            return False
+        for band, (done, _), (until, _) in zip(self._bands, before, self._read, strict=True):
+            if not done <= until <= self._first + shape.cells:
+                return False
+            if any(line.first != self._first or line.done != done for line, _ in band.lines):
+                # Another part of the screen shows the same sparkline.
+                return False
+            if done < until:
+                means = history.means_of(
+                    band.source, band.columns, shape.half_s, 2 * until - 1, 2 * (until - done)
+                )
+                for (line, roles), values in zip(band.lines, means, strict=True):
+                    line.extend(self._first, values, until, roles)
+        tx, rx = self._lines
+        self._rows = [
+            (*line.lines[0], GAP, *other.lines[0])
+            for line, other in zip(tx, rx, strict=True)
+            if line and other
+        ]
+        return True
 
 
 def _cells_read(history: RateHistory, until_s: float, cell_s: float) -> int:

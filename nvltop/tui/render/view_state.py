@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from nvltop.analysis.rate_history import RateHistory, SeriesKey
@@ -17,9 +16,9 @@ from nvltop.report.phrases import remote_name
 from nvltop.tui.render.glyphs import UNICODE, Glyphs
 from nvltop.tui.render.gpu_order import filtered_and_sorted, nic_search_text
 from nvltop.tui.render.replay_bar import ReplayState
-from nvltop.tui.render.row import BLANK, Row, TextRun, displayable
+from nvltop.tui.render.row import Row, TextRun, displayable
 from nvltop.tui.render.spark_style import ASCII_LEVELS, BRAILLE, SparkStyle
-from nvltop.tui.render.sparklines import SparkKeys, Sparklines, SparkShape
+from nvltop.tui.render.sparklines import WAYS, Series, SparkKeys, Sparklines, SparkPairs, SparkShape
 from nvltop.tui.render.steady_order import SteadyOrder
 
 if TYPE_CHECKING:
@@ -163,6 +162,7 @@ class ViewState:
 
     def spark_pairs(
         self,
+        name: str,
         owners: Sequence[tuple[str, int | None]],
         cells: int,
         fulls: Sequence[Maybe[float]],
@@ -171,14 +171,15 @@ class ViewState:
     ) -> list[Row]:
         """Return the newest traffic of each of some GPUs, links or ports: TX in `cells` columns, then RX.
 
-        `owners` and `prefix` are the rest of the `SeriesKey`.
+        `name` is that of the table, `owners` and `prefix` are the rest of the `SeriesKey`. The list stays the
+        same one until something in it changes.
         """
         shape = self.spark_shape(cells, 0.0, every_s)
-        tx, rx = (
-            self.cache.sparklines.draw_each(self.history, each, SPARK_ROLES[way])
-            for way, each in _spark_series(tuple(owners), prefix, shape, tuple(fulls)).items()
-        )
-        return [(*line, BLANK, *other) for (line,), (other,) in zip(tx, rx, strict=True)]
+
+        def make() -> SparkPairs:
+            return SparkPairs(self.cache.sparklines, _spark_series(owners, prefix, shape, fulls), SPARK_ROLES)
+
+        return self.cache.parts.get(("pairs", name), (owners, prefix, shape, fulls), make).rows(self.history)
 
     def mirrored(
         self,
@@ -283,18 +284,17 @@ class ViewState:
         return self.gpus[self.gpu] if self.gpu < len(self.gpus) else None
 
 
-@lru_cache(maxsize=8)  # they are the same from frame to frame
 def _spark_series(
-    owners: tuple[tuple[str, int | None], ...],
+    owners: Sequence[tuple[str, int | None]],
     prefix: str,
     shape: SparkShape,
-    fulls: tuple[Maybe[float], ...],
-) -> dict[str, list[tuple[SparkKeys, SparkShape]]]:
+    fulls: Sequence[Maybe[float]],
+) -> dict[str, Series]:
     """Return the series of TX and of RX of each owner, with their shape at its full height."""
     shapes = {full: shape.with_full(full) for full in set(fulls)}
     return {
         way: [(((*owner, prefix + way),), shapes[full]) for owner, full in zip(owners, fulls, strict=True)]
-        for way in ("tx", "rx")
+        for way in WAYS
     }
 
 

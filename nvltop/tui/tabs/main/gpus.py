@@ -247,7 +247,9 @@ def _sparklines(gpus: Sequence[GpuFrame], view: ViewState, shape: GpuTableLayout
         fulls = [practical_max(g.nvlink.speed_bytes_per_s, g.nvlink.ceiling) for g in gpus]
         prefix, every_s = "", 0.0
     if shape.pair:
-        return view.spark_pairs([(g.gpu.uuid, None) for g in gpus], shape.spark, fulls, every_s, prefix)
+        return view.spark_pairs(
+            "gpus", [(g.gpu.uuid, None) for g in gpus], shape.spark, fulls, every_s, prefix
+        )
     keys = [(g.gpu.uuid, None, f"{prefix}tx") for g in gpus]
     return view.sparklines(keys, shape.spark, fulls, "tx", every_s)
 

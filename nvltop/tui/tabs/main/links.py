@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
 
 from nvltop.analysis.link_capacity import practical_max
-from nvltop.analysis.link_states import errors_by_link
-from nvltop.formatting import UNKNOWN, count
+from nvltop.analysis.link_states import errors_by_link, mean_rates_of, remotes_of, summarize
+from nvltop.formatting import UNKNOWN, Unit, count
 from nvltop.model import Counter, GpuFrame, Link, LinkState, Maybe, Missing, known
 from nvltop.model.error_kinds import error_kind
 from nvltop.tui.render.row import (
@@ -48,18 +48,43 @@ def rows(view: ViewState, width: int, height: int, top: int) -> list[Row]:
         return _no_links_rows(g, view, width)
     kinds = view.cache.parts.get("error kinds", (errors_by_link(g.links),), lambda: _error_kinds(g.links))
     shape = _choose_layout(width, view.unit.name, view.spark_shape(1, 0.0).seconds(), kinds)
-    shown = g.links[top : top + max(0, height - 2)]
-    out = [_title_row(shape, width, top, len(shown), len(g.links))]
-    sparklines: Sequence[Row] = _sparklines(g, shown, view, shape.spark) if shape.spark else [()] * len(shown)
-    steady = _steady_cells(shape, g, shown, view)
-    for i, (link, (before, after), sparkline) in enumerate(zip(shown, steady, sparklines, strict=True), top):
-        cells: Sequence[Run] = [*before, *_rate_cells(shape, g, link, view), *after]
-        if view.links_focused and i == view.link:
-            # Sparklines keep their colours, because an inverted bar looks upside down.
-            cells = [("".join([text for text, _ in cells]), "selected")]
-        out.append(fill([*cells, *sparkline], shape.used, width))
+    last = min(len(g.links), top + max(0, height - 2))
+    steady = _steady_cells(shape, g, view, top, last)
+    sparklines = _sparklines(g, view, shape.spark, top, last)
+    tx, rx = mean_rates_of(g.links)
+    focused = view.link if view.links_focused else None
+    inputs = steady, sparklines, tx[top:last], rx[top:last], g.stale, view.unit, width, focused, len(g.links)
+    out = view.cache.parts.get("links", inputs, lambda: [*_table_rows(shape, view, top, *inputs)])
     caption = fit_text(_caption(g, view), width, view.glyphs)
     return [*out, fit([(caption, "caption")], width)]
+
+
+def _table_rows(
+    shape: LinkTableLayout,
+    view: ViewState,
+    top: int,
+    steady: Sequence[SteadyCells],
+    sparklines: Sequence[Row],
+    tx: Sequence[Maybe[float]],
+    rx: Sequence[Maybe[float]],
+    stale: bool,
+    unit: Unit,
+    width: int,
+    focused: int | None,
+    count: int,
+) -> Iterator[Row]:
+    """Yield the title row and the rows of the links from index `top` on."""
+    yield _title_row(shape, width, top, len(steady), count)
+    role = "dim" if stale else ""
+    rows = zip(steady, sparklines or [()] * len(steady), tx, rx, strict=True)
+    for i, ((before, after, is_down), sparkline, *rates) in enumerate(rows, top):
+        # A link that is down carries no traffic, so its rate is not unknown.
+        texts = ["-" if is_down else unit.number(rate) for rate in rates]
+        cells: Sequence[Run] = [*before, *cell_runs(shape.rates, [(text, role) for text in texts]), *after]
+        if i == focused:
+            # Sparklines keep their colours, because an inverted bar looks upside down.
+            cells = [("".join([text for text, _ in cells]), "selected")]
+        yield fill([*cells, *sparkline], shape.used, width)
 
 
 def _title_row(shape: LinkTableLayout, width: int, top: int, shown: int, count: int) -> Row:
@@ -79,25 +104,32 @@ def _error_kinds(links: Sequence[Link]) -> tuple[tuple[str, bool], ...]:
     return tuple(counted.items())
 
 
+SteadyCells: TypeAlias = "tuple[list[Run], list[Run], bool]"
+"""The cells of a link before and behind its rates, and whether it is down."""
+
+
 def _steady_cells(
-    shape: LinkTableLayout, g: GpuFrame, shown: Sequence[Link], view: ViewState
-) -> Sequence[tuple[list[Run], list[Run]]]:
-    """Return the cells of each link before and behind its rates, which rarely change."""
+    shape: LinkTableLayout, g: GpuFrame, view: ViewState, top: int, last: int
+) -> Sequence[SteadyCells]:
+    """Return the cells of some links that rarely change; the same list as long as they do not."""
+    summary = summarize(g.links)
     # One comparison for all links costs less than one for each.
     of = (
-        (shape, g.gpu.uuid, errors_by_link(g.links), view.frame.inventory, view.finding_marks, view.glyphs),
-        [(link.index, link.state, link.remote) for link in shown],
-    )
-    return view.cache.parts.get(
-        "link cells",
-        of,
-        lambda: [(_make_cells(shape.first, g, k, view), _make_cells(shape.last, g, k, view)) for k in shown],
+        (shape, g.gpu.uuid, top, last, view.frame.inventory, view.finding_marks, view.glyphs),
+        (errors_by_link(g.links), summary.states, remotes_of(g.links)),
     )
 
+    def make() -> list[SteadyCells]:
+        return [
+            (
+                _make_cells(shape.first, g, link, view),
+                _make_cells(shape.last, g, link, view),
+                link.state is LinkState.DOWN,
+            )
+            for link in g.links[top:last]
+        ]
 
-def _rate_cells(shape: LinkTableLayout, g: GpuFrame, link: Link, view: ViewState) -> list[Run]:
-    rates = link.mean_tx_bytes_per_s, link.mean_rx_bytes_per_s
-    return cell_runs(shape.rates, [_rate(rate, g, link, view) for rate in rates])
+    return view.cache.parts.get("link cells", of, make)
 
 
 def _make_cells(columns: Sequence[Column], g: GpuFrame, link: Link, view: ViewState) -> list[Run]:
@@ -184,12 +216,6 @@ def _state(key: str, g: GpuFrame, link: Link, view: ViewState) -> TextRun:
     return STATE_NAMES.get(link.state, link.state.value), role
 
 
-def _rate(value: Maybe[float], g: GpuFrame, link: Link, view: ViewState) -> TextRun:
-    # A link that is down carries no traffic, so its rate is not unknown.
-    text = "-" if link.state is LinkState.DOWN else view.unit.number(value)
-    return text, "dim" if g.stale else ""
-
-
 def _remote(key: str, g: GpuFrame, link: Link, view: ViewState) -> TextRun:
     return view.remote_end(link), ""
 
@@ -211,6 +237,10 @@ RATE_COLUMNS: Final = ("tx", "rx")
 """Columns that change with every reading; they are adjacent."""
 
 
-def _sparklines(g: GpuFrame, links: Sequence[Link], view: ViewState, each: int) -> list[Row]:
-    fulls = [practical_max(link.speed_bytes_per_s, g.nvlink.ceiling) for link in links]
-    return view.spark_pairs([(g.gpu.uuid, link.index) for link in links], each, fulls)
+def _sparklines(g: GpuFrame, view: ViewState, each: int, top: int, last: int) -> Sequence[Row]:
+    """Return the sparklines of some links; none if they do not fit."""
+    if not each:
+        return ()
+    owners = [(g.gpu.uuid, i) for i in range(top, last)]
+    fulls = [practical_max(speed, g.nvlink.ceiling) for speed in summarize(g.links).speeds[top:last]]
+    return view.spark_pairs("links", owners, each, fulls)

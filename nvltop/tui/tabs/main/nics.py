@@ -292,7 +292,7 @@ def _nearest_port(frame: Frame, label: str) -> int | None:
 
 def _sparklines(ports: Sequence[NicFrame], view: ViewState, each: int) -> list[Row]:
     owners = [(f.nic.device, f.port.port) for f in ports]
-    return view.spark_pairs(owners, each, [f.port.rate_bytes_per_s for f in ports], NIC_INTERVAL_S)
+    return view.spark_pairs("nics", owners, each, [f.port.rate_bytes_per_s for f in ports], NIC_INTERVAL_S)
 
 
 def _text(value: Maybe[str]) -> str:
