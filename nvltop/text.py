@@ -101,6 +101,16 @@ def bus_number(text: str) -> tuple[int, ...] | None:
     return (0, *numbers) if len(numbers) == 3 else numbers if len(numbers) == 4 else None
 
 
+def noun_for(number: float, noun: str, plural: str = "") -> str:
+    """Return a noun in the form that fits a number; its plural is `noun` with an s unless it is given."""
+    return noun if number == 1 else plural or f"{noun}s"
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun: `1 link`, `12 links`."""
+    return f"{number} {noun_for(number, noun, plural)}"
+
+
 def ranges(numbers: Iterable[int], separator: str = ",", shortest: int = 2) -> str:
     """Return ascending numbers as `0-55,112-167`; runs of fewer than `shortest` numbers are listed."""
     runs: list[list[int]] = []

@@ -23,7 +23,7 @@ from nvltop.model import (
     Verdict,
     known,
 )
-from nvltop.text import ranges
+from nvltop.text import counted, ranges
 
 STARTING_REASONS: Final = frozenset({NO_SECOND_READING.reason, LEARNING_REFRESH.reason})
 """Reasons for which a rate is missing at the start."""
@@ -143,7 +143,7 @@ def _from_judgements(
     if top.state in ("no-traffic", "idle"):
         return _without_traffic(gpus, top, index_of, watched_s)
     others = sum(j.state in ACTIVE_STATES for j in ranked[1:])
-    suffix = f" (+{others} job{'s' if others > 1 else ''})" if others else ""
+    suffix = f" (+{counted(others, 'job')})" if others else ""
     summary = verdict_text.summary(top, index_of, {job.key: job for job in jobs})
     where = (
         f"GPU {ranges(index_of[uuid] for uuid in top.gpus if uuid in index_of)}" if len(ranked) > 1 else ""

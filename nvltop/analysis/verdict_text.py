@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from nvltop.formatting import age
 from nvltop.model import MAX_HEADLINE, Job, Judgement, Limit, Maybe, Missing, Overlap, known
+from nvltop.text import counted
 
 NEARLY_ALWAYS: Final = 0.97
 """Share of the time with traffic above which there is hardly any time left for anything else."""
@@ -141,7 +142,7 @@ def summary(j: Judgement, index_of: Mapping[str, int], jobs: Mapping[str, Job]) 
     job = jobs.get(j.job or "")
     if job and known(job.unlinked) and job.unlinked and len(job.gpus) > 1:
         a, b = (index_of.get(u, "?") for u in job.unlinked[0])
-        more = f" and {len(job.unlinked) - 1} more pairs" if len(job.unlinked) > 1 else ""
+        more = f" and {counted(len(job.unlinked) - 1, 'more pair')}" if len(job.unlinked) > 1 else ""
         text += f". No NVLink joins GPU {a} and {b}{more}: part of the job's traffic goes over PCIe"
     return text
 

@@ -11,7 +11,7 @@ from nvltop.analysis.incidents.ends import short
 from nvltop.analysis.incidents.roles import described
 from nvltop.explain.explain import Explanation
 from nvltop.model import Incident, LogEvent
-from nvltop.text import clean
+from nvltop.text import clean, counted
 
 MAX_LINES: Final = 20
 """Events of one incident that are listed."""
@@ -22,7 +22,7 @@ def lines(name: str, found: Explanation, width: int) -> Iterator[str]:
     """Yield the lines of the report."""
     shown = "stdin" if name == "-" else clean(name)
     if not found.incidents:
-        about = _count(found.records, "line")
+        about = counted(found.records, "line")
         yield f"No fault of NVIDIA GPUs or NVSwitches in {shown} ({about} of their drivers)."
     for number, incident in enumerate(found.incidents, 1):
         if number > 1:
@@ -30,7 +30,7 @@ def lines(name: str, found: Explanation, width: int) -> Iterator[str]:
         yield from _incident(number, len(found.incidents), incident, width)
     if found.left_out:
         yield ""
-        yield f"{_count(found.left_out, 'more incident')} left out."
+        yield f"{counted(found.left_out, 'more incident')} left out."
     yield from _fabric(found)
 
 
@@ -50,7 +50,7 @@ def _incident(number: int, total: int, incident: Incident, width: int) -> Iterat
         yield f"{INDENT}{_event(event, first)}"[:width]
     hidden = len(incident.events) - len(listed) + incident.left_out
     if hidden:
-        yield f"{INDENT}… and {_count(hidden, 'more line')}"
+        yield f"{INDENT}… and {counted(hidden, 'more line')}"
 
 
 def _event(event: LogEvent, first: LogEvent) -> str:
@@ -92,15 +92,11 @@ def _fabric(found: Explanation) -> Iterator[str]:
     if not found.has_fabric_log:
         return
     version = f" {clean(found.fabric_manager)}" if found.fabric_manager else ""
-    gpus = f", the last team with {_count(found.group_gpus, 'GPU')}" if found.group_gpus else ""
+    gpus = f", the last team with {counted(found.group_gpus, 'GPU')}" if found.group_gpus else ""
     yield ""
-    groups = _count(found.groups_in_use, "multicast group")
+    groups = counted(found.groups_in_use, "multicast group")
     yield f"Fabric manager{version}: {groups} (NVLS) in use at the end of its log{gpus}."
 
 
 def _wrapped(text: str, width: int) -> list[str]:
     return textwrap.wrap(text, width, initial_indent=INDENT, subsequent_indent=INDENT)
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}{'' if number == 1 else 's'}"

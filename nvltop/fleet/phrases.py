@@ -14,6 +14,7 @@ from nvltop.formatting import BYTES, UNKNOWN, Unit, age
 from nvltop.frozen import frozen
 from nvltop.kernel_log.catalog import lookup
 from nvltop.model import Maybe, Missing, Severity, known
+from nvltop.text import counted
 
 VERDICTS: Final = {
     "busy-no-traffic": "busy without NVLink traffic",
@@ -83,8 +84,7 @@ def domain_title(domain: Domain) -> str:
 
 def domain_line(domain: Domain, unit: Unit = BYTES) -> str:
     """Return the sums of a domain, the most important first."""
-    count = len(domain.nodes)
-    parts = [f"{count} node{'s' * (count != 1)}" + (f", {domain.silent} silent" if domain.silent else "")]
+    parts = [counted(len(domain.nodes), "node") + (f", {domain.silent} silent" if domain.silent else "")]
     parts += [f"TX {rate_sum(domain.tx, unit)}", f"RX {rate_sum(domain.rx, unit)}"]
     parts.append(f"{count_sum(domain.links_up)} links up")
     return " · ".join(parts)
@@ -182,7 +182,7 @@ def _echo_line(group: Sequence[FleetFinding], cause: FleetFinding, names: Mappin
     last_s = max(f.first_s or 0.0 for f in group)
     within = max(0.0, last_s - (cause.first_s or 0.0))
     where = names.get(group[0].node, "") if len(nodes) == 1 else f"{len(nodes)} nodes"
-    text = f"{what}{f' and {more} more kinds' if more > 0 else ''} within {age(within)}"
+    text = f"{what}{' and ' + counted(more, 'more kind') if more > 0 else ''} within {age(within)}"
     worst = max((f.severity for f in group), key=lambda s: s.rank)
     first = group[0]
     active = any(f.active for f in group)

@@ -10,8 +10,9 @@ from nvltop.fleet import phrases
 from nvltop.fleet.model import Domain, FleetView, Node, PartialSum, WorstLink
 from nvltop.fleet.queries import duration
 from nvltop.formatting import UNKNOWN, age, count, gb_per_s, percent
-from nvltop.model import known
+from nvltop.model import known, or_none
 from nvltop.model.error_kinds import error_kind
+from nvltop.text import noun_for
 
 MAX_EVENTS: Final = 30
 MAX_LINKS: Final = 15
@@ -102,7 +103,7 @@ def link_text(link: WorstLink) -> str:
     """Return errors and findings of a link."""
     kind = f" ({error_kind(link.kind).plural})" if link.kind else ""
     parts: Sequence[str] = [
-        f"{count(link.errors, 0)} errors{kind}",
+        f"{count(link.errors, 0)} {noun_for(or_none(link.errors) or 0, 'error')}{kind}",
         *dict.fromkeys(phrases.described(finding) for finding in link.findings),
         *(["its node is silent"] if link.silent else []),
     ]

@@ -28,10 +28,15 @@ class ErrorKind:
     informative: bool = False
     """Whether the kind has no published threshold: it is shown, but is not part of a sum of errors."""
 
-    @property
-    def headline(self) -> str:
-        """Return the plural for a headline."""
-        return self.short or self.plural
+    def name(self, number: float) -> str:
+        """Return the noun for a number of errors: `replay` for 1, else `replays`."""
+        return self.noun if number == 1 else self.plural
+
+    def short_name(self, number: float) -> str:
+        """Return the noun for a number of errors in a headline."""
+        if not self.short:
+            return self.name(number)
+        return self.short.removesuffix("s") if number == 1 else self.short
 
 
 LINK_ERROR_KINDS: Final = (

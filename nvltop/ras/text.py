@@ -7,6 +7,7 @@ from typing import Final
 
 from nvltop.ras.answer import Rank, RasReport
 from nvltop.ras.diagnosis import CommunicatorDiagnosis, Lag
+from nvltop.text import counted
 
 MAX_RANKS_SHOWN: Final = 16
 """Ranks of one communicator that are listed; the others are counted."""
@@ -28,7 +29,7 @@ def to_lines(report: RasReport, diagnoses: Sequence[CommunicatorDiagnosis], wher
         note = f", {sum(moved)} of them moved since the first query" if moved else ""
         lines += ["", f"{len(quiet)} communicator{'s' * (len(quiet) != 1)} without a rank behind{note}"]
     if report.timeouts:
-        lines += ["", f"{report.timeouts} timeouts while NCCL gathered the data"]
+        lines += ["", f"{counted(report.timeouts, 'timeout')} while NCCL gathered the data"]
     lines += ["", conclusion(diagnoses), LIMITS]
     return lines
 
@@ -60,7 +61,7 @@ def _communicator(d: CommunicatorDiagnosis) -> list[str]:
     c = d.communicator
     moved = {None: "", True: ", moved since the first query", False: ", nothing moved since the first query"}
     errors = f", {c.errors}" if c.errors else ""
-    lines = [f"Communicator {c.hash}: {c.size} ranks, {c.status}{errors}{moved[d.moved]}"]
+    lines = [f"Communicator {c.hash}: {counted(c.size, 'rank')}, {c.status}{errors}{moved[d.moved]}"]
     lines += _limited([_behind(lag) for lag in d.behind])
     return lines + _limited([f"  {_place(rank)}: {_fault(rank)}" for rank in d.faulty])
 

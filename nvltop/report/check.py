@@ -7,6 +7,7 @@ from typing import Final
 from nvltop.formatting import age
 from nvltop.model import Frame, GpuFrame, Severity, known, total
 from nvltop.report.incidents import event_line
+from nvltop.text import counted, noun_for
 
 OK: Final = 0
 WARNING: Final = 1
@@ -71,7 +72,8 @@ def _unread(frame: Frame) -> str:
     gpus = [g for g in frame.gpus if g.state == "ok"]
     old = [min(g.age_s.values()) for g in gpus if g.stale]
     if old:
-        return f"{len(old)} of {len(frame.gpus)} GPUs have not been read for {age(min(old))}"
+        have = noun_for(len(old), "has", "have")
+        return f"{len(old)} of {counted(len(frame.gpus), 'GPU')} {have} not been read for {age(min(old))}"
     linked = [g for g in gpus if _has_links(g)]
     if any(not known(g.nvlink.links_up) for g in linked):
         return "link states could not be read"
@@ -93,7 +95,7 @@ def plugin_output(code: int, text: str, performance: str = "") -> str:
 
 
 def _fine(frame: Frame, seconds: float) -> str:
-    gpus = f"{len(frame.gpus)} GPU{'s' if len(frame.gpus) > 1 else ''}"
+    gpus = counted(len(frame.gpus), "GPU")
     present = sum(p for g in frame.gpus if known(p := g.nvlink.links_present))
     links_up = total([g.nvlink.links_up for g in frame.gpus if _has_links(g)])
     up = links_up if known(links_up) else "?"

@@ -23,7 +23,7 @@ from nvltop.model import (
     known,
 )
 from nvltop.report.json_values import as_object, utc
-from nvltop.text import clean
+from nvltop.text import clean, counted
 
 
 def incident_object(incident: Incident) -> dict[str, Any]:
@@ -175,7 +175,7 @@ def more_events(frame: Frame, events: Sequence[LogEvent], left_out: int) -> str:
         for name, found in devices.items()
     ]
     count = len(events) + left_out
-    text = f"{count} more event{'' if count == 1 else 's'}"
+    text = counted(count, "more event")
     return clean(f"{text}: {'; '.join(listed)}" if listed else text)
 
 
@@ -210,9 +210,8 @@ def to_lines(frame: Frame) -> Iterator[str]:
     yield from _fabric_lines(frame)
     groups = frame.fabric_log.groups
     if groups:
-        gpus = (
-            f", the last team with {frame.fabric_log.group_gpus} GPUs" if frame.fabric_log.group_gpus else ""
-        )
+        last = frame.fabric_log.group_gpus
+        gpus = f", the last team with {counted(last, 'GPU')}" if last else ""
         yield f"multicast groups (NVLS) in use: {len(groups)}{gpus}"
 
 

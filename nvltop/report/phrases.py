@@ -7,6 +7,7 @@ from typing import Final, TypeVar
 
 from nvltop.formatting import UNKNOWN
 from nvltop.model import Frame, GpuFrame, Link, Maybe, Missing, RemoteKind, first_missing, known
+from nvltop.text import counted
 
 T = TypeVar("T")
 UNKNOWN_REMOTE: Final = "unknown"
@@ -35,7 +36,7 @@ def nvlink_line(frame: Frame) -> str:
         return f"NVLink unknown ({unread.reason})"
     c2c = [g.gpu.c2c for g in frame.gpus if known(g.gpu.c2c.links) and g.gpu.c2c.links]
     chips_up = sum(c.links_up for c in c2c if known(c.links_up))
-    chips = f"C2C {chips_up} link{'' if chips_up == 1 else 's'} up" if c2c else ""
+    chips = f"C2C {counted(chips_up, 'link')} up" if c2c else ""
     if not any(known(p) and p for p in present):
         return " · ".join(filter(None, ("no NVLink on this node", chips))) if present else "no GPU read yet"
     generations = {g.gpu.nvlink_generation for g in frame.gpus if known(g.gpu.nvlink_generation) and g.links}
@@ -45,8 +46,8 @@ def nvlink_line(frame: Frame) -> str:
     some = any(isinstance(u, Missing) for u in ups)
     # Old states are not shown as the state of now.
     old = bool(frame.tick.not_reading) or all(g.stale or g.state != "ok" for g in frame.gpus)
-    counted = f"{up}{'+?' if some else ''}" if (up or not some) and not old else "?"
-    parts.append(f"{counted}/{sum(p for p in present if known(p))} links up")
+    ups_text = f"{up}{'+?' if some else ''}" if (up or not some) and not old else "?"
+    parts.append(f"{ups_text}/{sum(p for p in present if known(p))} links up")
     switches = {
         remote.pci_bus_id
         for g in frame.gpus
@@ -54,7 +55,7 @@ def nvlink_line(frame: Frame) -> str:
         if remote.kind is RemoteKind.SWITCH and known(remote.pci_bus_id)
     }
     if switches:
-        parts.append(f"{len(switches)} NVSwitch{'es' if len(switches) > 1 else ''}")
+        parts.append(counted(len(switches), "NVSwitch", "NVSwitches"))
     if old:
         return " · ".join(parts)
     if chips:

@@ -11,7 +11,7 @@ from nvltop.model import Frame, TimelineEvent
 from nvltop.report.findings import where
 from nvltop.report.incidents import event_object, time_of
 from nvltop.report.json_values import utc
-from nvltop.text import clean
+from nvltop.text import clean, counted
 
 NO_DETAILS: Final = {
     "uptime_s": None, "severity": None, "source": "nvml", "subcode": None, "pci_bus_id": None, "link": None,
@@ -161,5 +161,5 @@ def away(frame: Frame, acknowledged_s: float) -> list[str]:
         return []
     worst = brief(frame, max(over, key=lambda e: (e.severity.rank, e.newest_s)))
     began = minutes(max(acknowledged_s, frame.started_s), frame.tick.wall_s)
-    count = f"{len(found)} event{'' if len(found) == 1 else 's'} since {began}"
+    count = f"{counted(len(found), 'event')} since {began}"
     return [f"{count}{', worst' if len(found) > 1 else ''}: {worst}", f"{count}: {worst}", worst]

@@ -33,6 +33,15 @@ def test_ids_are_unique_and_every_field_that_is_shown_is_set():
     assert sorted(kind.priority for kind in LINK_ERROR_KINDS) == list(range(len(LINK_ERROR_KINDS)))
 
 
+def test_one_error_is_singular_and_others_are_plural():
+    for kind in (*LINK_ERROR_KINDS, *PORT_ERROR_KINDS):
+        assert (kind.name(1), kind.name(2), kind.name(0)) == (kind.noun, kind.plural, kind.plural)
+        assert kind.short_name(2) == (kind.short or kind.plural)
+        assert kind.short_name(1) != kind.short_name(2) or not kind.short_name(2).endswith("s")
+    assert error_kind("recovery").short_name(1) == "recovery"
+    assert error_kind("rcv").short_name(1) == "rx error"
+
+
 def test_every_counter_of_nvml_is_listed():
     assert {*NVLINK5, *PER_LINK, *PER_LANE, *BY_CALL} == LINK_IDS
     assert {*fields.LANE_ERROR_FIELDS, *functions.ERROR_KINDS} <= LINK_IDS
@@ -73,7 +82,7 @@ def test_an_unknown_kind_of_a_later_version_is_shown_and_counted(bench):
         counts = LinkErrors({"brand_new_kind": (total,) * len(gpu.links)})
         b.monitor.update(decode(encode(Reading(gpu.gpu.uuid, now, now, now, counts))))
         frame = b.frame()
-    found = [f for f in frame.findings if f.rule == "counter-saturated" and "brand_new_kind" in f.summary]
+    found = [f for f in frame.findings if f.rule == "counter-saturated" and "brand new kind" in f.summary]
     assert found
     assert any("brand new kind" in line for line in errors(frame.gpus[0]))
     assert to_json(frame)["gpus"][0]["links"][0]["errors"]["brand_new_kind"]["total"] == 65535

@@ -197,7 +197,7 @@ def test_incomplete_readings_give_no_verdict(bench):
     old = replace(frame, gpus=(*frame.gpus[:7], replace(frame.gpus[7], stale=True)))
     line, code = to_check(old, 6)
     assert code == 3
-    assert "1 of 8 GPUs have not been read for" in line
+    assert "1 of 8 GPUs has not been read for" in line
     assert "tx_bytes_per_s" not in line
     for worker, words in (("ended", "has ended"), ("paused", "does not run")):
         line, code = to_check(replace(frame, tick=replace(frame.tick, worker=worker, note="")), 6)

@@ -11,6 +11,7 @@ from nvltop.analysis.health.claim import DCGM, Claim, Escalation
 from nvltop.analysis.health.gpu_names import gpu_name
 from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult
 from nvltop.model import LinkBer, Missing, Severity, known
+from nvltop.text import counted
 
 MAX_BER: Final = (1, 12)
 """Effective bit error rate above which a link is bad: 1e-12 as mantissa and negative exponent.
@@ -87,9 +88,10 @@ def evaluate(rule_input: RuleInput) -> RuleResult:
                     source=DCGM,
                 )
             )
+    links = sum(len(b.effective) for _, b in gpus)
     return (
         claims,
-        f"effective BER of {sum(len(b.effective) for _, b in gpus)} links below {format_ber(MAX_BER)}",
+        f"effective BER of {counted(links, 'link')} below {format_ber(MAX_BER)}",
     )
 
 

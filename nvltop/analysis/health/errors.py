@@ -21,6 +21,7 @@ from nvltop.analysis.uptime import DAY_S
 from nvltop.formatting import age, count, duration, small_number
 from nvltop.model import ErrorCount, GpuFrame, Link, Severity, first_missing, known, or_none
 from nvltop.model.error_kinds import error_kind
+from nvltop.text import counted
 
 LEGACY_KINDS: Final = ("replay", "recovery")
 """Kinds of link-errors-legacy: counters of NVLink 1 to 4."""
@@ -87,7 +88,8 @@ def evaluate(rule_input: RuleInput) -> RuleResult:
     unread = [g.nvlink.errors_total for g, summary in zip(gpus, summaries, strict=True) if not summary.read]
     if unread:
         return claims, first_missing(unread[:1]) or COUNTERS_UNREADABLE
-    return claims, f"no increase of {len(kinds)} kinds of counters on {sum(len(g.links) for g in gpus)} links"
+    links = counted(sum(len(g.links) for g in gpus), "link")
+    return claims, f"no increase of {len(kinds)} kinds of counters on {links}"
 
 
 def _gpu(rule_input: RuleInput, g: GpuFrame, links: Sequence[int]) -> Iterator[Claim]:
@@ -163,15 +165,11 @@ def _evidence(
 def _recent_errors(errors: Mapping[str, ErrorCount]) -> str:
     """Return the errors of the last minute as text: `12 replays and 3 recoveries`."""
     parts = [
-        f"{error.per_min:.0f} {_noun(kind, error.per_min)}"
+        f"{error.per_min:.0f} {error_kind(kind).name(error.per_min)}"
         for kind, error in errors.items()
         if known(error.per_min) and error.per_min
     ]
     return " and ".join(parts)
-
-
-def _noun(kind: str, number: float) -> str:
-    return error_kind(kind).noun if number == 1 else error_kind(kind).plural
 
 
 def _short(errors: Mapping[str, ErrorCount], minutes: int) -> str:
@@ -181,7 +179,8 @@ def _short(errors: Mapping[str, ErrorCount], minutes: int) -> str:
         return f"errors in {minutes} of 10 min"
     kind = max(counts, key=lambda k: counts[k])
     more = " and more" if len(counts) > 1 else ""
-    return f"{count(int(counts[kind]), 0)} {error_kind(kind).headline}/min{more}"
+    number = int(counts[kind])
+    return f"{count(number, 0)} {error_kind(kind).short_name(number)}/min{more}"
 
 
 def _windows(
@@ -266,8 +265,8 @@ def _full(rule_input: RuleInput, g: GpuFrame, link: Link, kind: str, total: int)
         gpu=g.gpu.uuid,
         link=link.index,
         headline=f"{gpu_name(g)} link {link.index}: error counter is full",
-        summary=f"The {kind} counter of {gpu_name(g)} link {link.index} is at its maximum, {total}: it no"
-        " longer counts, and this link has had many errors",
+        summary=f"The counter of {error_kind(kind).plural} of {gpu_name(g)} link {link.index} is at its"
+        f" maximum, {total}: it no longer counts, and this link has had many errors",
         escalations=(Escalation(Severity.WARNING, readings=2),),
         read_s=rule_input.read_s(g, "errors"),
         evidence=rule_input.evidence(g, "errors", counter=kind, total=total),
@@ -288,8 +287,8 @@ def _outlier(rule_input: RuleInput, g: GpuFrame, found: Outlier) -> Claim:
         rule="link-outlier",
         gpu=g.gpu.uuid,
         link=link,
-        headline=f"{gpu_name(g)} link {link}: {count(total, 0)} {error_kind(kind).plural}",
-        summary=f"{gpu_name(g)} link {link} stands out: {total} {error_kind(kind).plural}{period}"
+        headline=f"{gpu_name(g)} link {link}: {count(total, 0)} {error_kind(kind).name(total)}",
+        summary=f"{gpu_name(g)} link {link} stands out: {total} {error_kind(kind).name(total)}{period}"
         f"{watched_note(error)}, the other links {f'at most {rest}' if rest else '0'}",
         escalations=(Escalation(Severity.NOTICE, readings=1),),
         read_s=rule_input.read_s(g, "errors"),
@@ -310,9 +309,9 @@ def _fast(rule_input: RuleInput, g: GpuFrame, found: FastLink) -> Claim:
         gpu=g.gpu.uuid,
         link=found.link,
         # As in the columns LIFETIME and IN of the tab Errors.
-        headline=f"{name}: {count(total, 0)} {kind.headline} in {age(found.over_s)}",
-        summary=f"{name} stands out: {total} {kind.plural} in {duration(found.over_s)}{watched_note(error)},"
-        f" {small_number(per_day)} a day, the other links {others} on average",
+        headline=f"{name}: {count(total, 0)} {kind.short_name(total)} in {age(found.over_s)}",
+        summary=f"{name} stands out: {total} {kind.name(total)} in {duration(found.over_s)}"
+        f"{watched_note(error)}, {small_number(per_day)} a day, the other links {others} on average",
         escalations=(Escalation(Severity.NOTICE, readings=1),),
         read_s=rule_input.read_s(g, "errors"),
         evidence=rule_input.evidence(

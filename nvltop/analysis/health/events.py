@@ -23,7 +23,7 @@ from nvltop.analysis.incidents.ends import normal
 from nvltop.formatting import age
 from nvltop.kernel_log.catalog import PEER_ACCESS, SOURCES, UNDECIDED, UNKNOWN_XID, lookup
 from nvltop.model import Culprit, Event, GpuFrame, Incident, Missing, Severity, known
-from nvltop.text import ranges
+from nvltop.text import counted, ranges
 
 RACK_STEP: Final = (
     "Look for the first Xid 149 among the rack's trays (`dmesg`, `journalctl -k`); do not reset the GPUs"
@@ -203,7 +203,7 @@ def _named_source(claim: Claim, culprit: Culprit, by_uuid: Mapping[str, GpuFrame
     echoes = culprit.echoes
     peers = {e.gpu for e in echoes}
     codes = ranges(sorted({e.code for e in echoes}), ", ")
-    count = f"{len(peers)} peer{'s' if len(peers) > 1 else ''}"
+    count = counted(len(peers), "peer")
     where = gpu_name(by_uuid[claim.gpu]) if claim.gpu is not None and claim.gpu in by_uuid else "it"
     word = "possible" if culprit.sure == "possible" else "likely"
     return replace(

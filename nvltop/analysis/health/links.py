@@ -32,7 +32,7 @@ from nvltop.analysis.health.rule import (
 )
 from nvltop.analysis.link_states import summarize
 from nvltop.model import GpuFrame, LinkState, Missing, Severity, first_missing, known
-from nvltop.text import ranges
+from nvltop.text import counted, noun_for, ranges
 
 SINCE_BEFORE_START: Final = "since before nvltop started"
 FULL_SPEED_SHARE: Final = 0.99
@@ -147,9 +147,10 @@ def _link_down(rule_input: RuleInput, d: DownLinks, root: str | None) -> Claim:
     to = _to(rule_input, d)
     since = "went down" if d.went_down else f"{'is' if one else 'are'} down {SINCE_BEFORE_START}"
     if d.all_down:
-        headline = f"{gpu_name(g)} has lost all {d.missing} NVLinks"
+        one = d.missing == 1
+        headline = f"{gpu_name(g)} has lost {'its only NVLink' if one else f'all {d.missing} NVLinks'}"
         summary = (
-            f"{gpu_name(g)} has lost all its {d.missing} NVLinks"
+            f"{gpu_name(g)} has lost {'its only NVLink' if one else f'all its {d.missing} NVLinks'}"
             f"{'' if d.went_down else f' ({SINCE_BEFORE_START})'}:"
             " it reaches the other GPUs over PCIe at best"
         )
@@ -300,8 +301,9 @@ def _asleep(rule_input: RuleInput, g: GpuFrame) -> Iterator[Claim]:
         yield Claim(
             rule="link-sleep",
             gpu=g.gpu.uuid,
-            headline=f"{gpu_name(g)}: {len(asleep)} links asleep (power saving)",
-            summary=f"{len(asleep)} links of {gpu_name(g)} are asleep to save power; traffic wakes them",
+            headline=f"{gpu_name(g)}: {counted(len(asleep), 'link')} asleep (power saving)",
+            summary=f"Asleep to save power: {counted(len(asleep), 'link')} of {gpu_name(g)}; traffic wakes"
+            f" {noun_for(len(asleep), 'it', 'them')}",
             escalations=INFO_ONLY,
             read_s=rule_input.read_s(g, "states"),
             evidence=rule_input.evidence(g, "states", links=asleep),

@@ -11,6 +11,7 @@ from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult
 from nvltop.analysis.link_states import rates_of, summarize
 from nvltop.analysis.rates import IMPLAUSIBLE_RATE
 from nvltop.model import GpuFrame, Scope, Severity, known, or_none, total
+from nvltop.text import counted
 
 MAX_END_DIFFERENCE: Final = 0.10
 """Difference between TX of one end and RX of the other above which they disagree, as a share of the larger.
@@ -39,7 +40,7 @@ def evaluate(rule_input: RuleInput) -> RuleResult:
             claims += _ends(rule_input, g, by_uuid)
             direct += sum(g.links[i].remote.gpu in by_uuid for i in to_gpus)
     if direct:
-        return claims, f"sanity check: both ends of {direct // 2} direct links count the same"
+        return claims, f"sanity check: both ends of {counted(direct // 2, 'direct link')} count the same"
     return claims, "sanity check: no rate above the link's speed" if any(
         g.links for g in rule_input.gpus
     ) else None

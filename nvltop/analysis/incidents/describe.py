@@ -9,6 +9,7 @@ from nvltop.analysis.incidents.ends import LinkEnds, short
 from nvltop.analysis.incidents.evidence import COUNTER, FABRIC
 from nvltop.analysis.incidents.roles import Role, about_nvlink, described, role
 from nvltop.model import LogEvent, LogFault, Origin
+from nvltop.text import counted
 
 UNKNOWN_STEP: Final = (
     "Look for the first Xid 149, 74 or 79 and for SXids in the kernel logs of all machines of this NVLink"
@@ -101,8 +102,8 @@ def _summary(events: Sequence[LogEvent], origin: Origin, ends: LinkEnds, left_ou
         others = [e for e in others if e.fault is not fault]
     gpus = _gpus(others)
     if gpus:
-        count = f"{len(gpus)} other{'s' if len(gpus) > 1 else ''}"
-        more = f" and {left_out} more lines" if left_out else ""
+        count = counted(len(gpus), "other")
+        more = f" and {counted(left_out, 'more line')}" if left_out else ""
         text += f"; {count} reported {_codes(others)}{more} within the same incident"
     return f"{text}. {_sure(origin)}"
 
@@ -152,7 +153,7 @@ def _who(gpus: Sequence[str], ends: LinkEnds, events: Sequence[LogEvent]) -> str
     if not gpus:
         return {"fabric-manager": "The fabric manager", "imex": "IMEX"}.get(events[0].source, "The driver")
     if all(e.fault.kind == "sxid" for e in events):
-        return f"{len(gpus)} NVSwitch{'es' if len(gpus) > 1 else ''}"
+        return counted(len(gpus), "NVSwitch", "NVSwitches")
     return ends.name(gpus[0]) if len(gpus) == 1 else f"{len(gpus)} GPUs"
 
 
@@ -165,7 +166,8 @@ def _codes(events: Iterable[LogEvent]) -> str:
     names = list(dict.fromkeys(described(e.fault) for e in events))
     # "Xid 145, Xid 45" reads better as "Xid 145, 45".
     first, rest = names[0], [n.removeprefix("Xid ") if names[0].startswith("Xid ") else n for n in names[1:]]
-    return ", ".join([first, *rest[:7]]) + (f" and {len(rest) - 7} more kinds" if len(rest) > 7 else "")
+    more = f" and {counted(len(rest) - 7, 'more kind')}" if len(rest) > 7 else ""
+    return ", ".join([first, *rest[:7]]) + more
 
 
 def _capital(text: str) -> str:

@@ -90,9 +90,7 @@ def _age_s(errors: Mapping[str, ErrorCount], steps: dict[str, int]) -> float:
 def _named(steps: dict[str, int]) -> str:
     """Return increases in words: `12 replays, 1 CRC error`."""
     return ", ".join(
-        f"{steps[kind.id]} {kind.noun if steps[kind.id] == 1 else kind.plural}"
-        for kind in LINK_ERROR_KINDS
-        if kind.id in steps
+        f"{steps[kind.id]} {kind.name(steps[kind.id])}" for kind in LINK_ERROR_KINDS if kind.id in steps
     )
 
 

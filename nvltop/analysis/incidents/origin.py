@@ -9,6 +9,7 @@ from nvltop.analysis.incidents.ends import End, LinkEnds, short
 from nvltop.analysis.incidents.evidence import before_first
 from nvltop.analysis.incidents.roles import BUS_LOSS, Role, described, role
 from nvltop.model import LogEvent, LogFault, Origin, Severity
+from nvltop.text import counted
 
 CLEARLY_FIRST_S: Final = 1.0
 """Seconds by which one GPU must be ahead of the others for its fault to count as the first one."""
@@ -86,7 +87,7 @@ def _marked(case: _Case) -> Origin | None:
     propagated = {e.fault.pci_bus_id for e in case.events if e.fault.marked == "propagated"} & others
     reason = "The driver marks its event as the primary one"
     if propagated:
-        count = f"those of {len(propagated)} other GPU{'s' if len(propagated) > 1 else ''}"
+        count = f"those of {counted(len(propagated), 'other GPU')}"
         reason += f", and {count} as propagated from another source"
     sure = "certain" if others and propagated == others else "likely"
     return Origin(sure, reason, gpu, _only(primary), blames=fault.blames)
@@ -344,4 +345,4 @@ def _codes(events: Sequence[LogEvent]) -> str:
 
 
 def _gpus(count: int) -> str:
-    return f"{count} other GPU{'s' if count != 1 else ''}"
+    return counted(count, "other GPU")

@@ -10,6 +10,7 @@ from nvltop.report.incidents import age_text, earlier, event_line, more_events, 
 from nvltop.report.tables import table
 from nvltop.report.timeline import event_place, event_summary
 from nvltop.snapshot.sections.inputs import Snapshot, code_block, escape_markdown
+from nvltop.text import counted
 
 MAX_EVENTS: Final = 50
 MAX_LINES: Final = 20
@@ -35,7 +36,8 @@ def findings(snapshot: Snapshot) -> str:
             for f in newest
         ]
         more = len(frame.past_findings) - len(newest)
-        title = "Past findings" + (f" (the newest {MAX_PAST}; {more} older ones are omitted)" if more else "")
+        omitted = counted(more, "older one is", "older ones are")
+        title = "Past findings" + (f" (the newest {MAX_PAST}; {omitted} omitted)" if more else "")
         parts.append(f"{title}:\n\n{code_block(table(rows, left=5))}")
     parts = [*_incidents(snapshot), *parts]
     return "\n\n".join(parts)
@@ -116,5 +118,5 @@ def events(snapshot: Snapshot) -> str:
     ]
     words = f"Since {began}, when nvltop started; earlier Xids are in `dmesg`.{more}"
     if len(listed) > len(newest):
-        words += f" {len(listed) - len(newest)} earlier events are omitted."
+        words += f" {counted(len(listed) - len(newest), 'earlier event is', 'earlier events are')} omitted."
     return f"{words}\n\n{code_block(table(rows, left=7))}"

@@ -6,6 +6,7 @@ from nvltop.formatting import UNKNOWN, age, gib
 from nvltop.model import Frame, Missing, Process, known, total
 from nvltop.report import tables
 from nvltop.snapshot.sections.inputs import Snapshot, code_block, escape_markdown
+from nvltop.text import counted
 
 MAX_PROCESS_ROWS = 100
 
@@ -39,7 +40,11 @@ def _processes(frame: Frame, processes: tuple[Process, ...]) -> str:
     if len(rows) == 1:
         return ""
     more = len(processes) - MAX_PROCESS_ROWS
-    note = f"\n\n{more} more processes are in `snapshot.json`." if more > 0 else ""
+    note = (
+        f"\n\n{counted(more, 'more process is', 'more processes are')} in `snapshot.json`."
+        if more > 0
+        else ""
+    )
     return code_block(tables.table(rows, left=6)) + note
 
 

@@ -7,8 +7,10 @@ from nvltop.formatting import UNKNOWN, age
 from nvltop.model import Counter, GpuFrame, LinkState, Missing, known
 from nvltop.report import tables
 from nvltop.report.nvidia_smi import nvlink
+from nvltop.report.phrases import text_or_unknown
 from nvltop.report.tables import table
 from nvltop.snapshot.sections.inputs import Snapshot, code_block, details
+from nvltop.text import counted
 
 MAX_ERROR_ROWS = 60
 
@@ -30,7 +32,7 @@ def _of_gpu(snapshot: Snapshot, g: GpuFrame) -> str:
     up = sum(link.state is LinkState.UP for link in g.links)
     raw = ", RAW bytes with protocol overhead" if g.nvlink.counter is Counter.RAW else ""
     errors = (
-        f"{g.nvlink.errors_since_start} errors since the start"
+        f"{counted(g.nvlink.errors_since_start, 'error')} since the start"
         if known(g.nvlink.errors_since_start)
         else "errors unknown"
     )
@@ -60,7 +62,7 @@ def errors(snapshot: Snapshot) -> str:
                 unread += not known(error.total)
                 if not known(error.total) or not error.total:
                     continue
-                rose = error.since_start if known(error.since_start) else 0
+                rose = error.since_start if known(error.since_start) else 0  # for the order
                 over_s = counted_s(error, g.uptime_s)
                 per_min = f"{error.per_min:.0f}" if known(error.per_min) else UNKNOWN
                 changed = "-" if error.last_change_s is None else f"{age(error.last_change_s)} ago"
@@ -70,18 +72,19 @@ def errors(snapshot: Snapshot) -> str:
                     kind,
                     str(error.total),
                     UNKNOWN if isinstance(over_s, Missing) else age(over_s),
-                    str(rose),
+                    text_or_unknown(error.since_start),
                     per_min,
                     changed,
                 ]
                 rows.append((-rose, -error.total, cells))
     if not any(g.links for g in snapshot.frame.gpus):
         return ""
-    note = f"{unread} counters could not be read." if unread else ""
+    note = f"{counted(unread, 'counter')} could not be read." if unread else ""
     if not rows:
         return " ".join(filter(None, ("All counters that could be read are 0.", note)))
     head = ["GPU", "LINK", "KIND", "LIFETIME", "IN", "SINCE START", "PER MIN", "LAST CHANGE"]
     shown = [cells for *_, cells in sorted(rows)[:MAX_ERROR_ROWS]]
     if len(rows) > MAX_ERROR_ROWS:
-        note = f"{len(rows) - MAX_ERROR_ROWS} more counters are in `snapshot.json`. {note}"
+        more = counted(len(rows) - MAX_ERROR_ROWS, "more counter is", "more counters are")
+        note = f"{more} in `snapshot.json`. {note}"
     return "\n\n".join(filter(None, (code_block(table([head, *shown], left=3)), note.strip())))

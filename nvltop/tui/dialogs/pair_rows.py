@@ -7,6 +7,7 @@ from nvltop.analysis.matrix import links_to
 from nvltop.formatting import UNKNOWN, Unit
 from nvltop.model import Frame, GpuFrame, Link, Missing, RemoteKind, known
 from nvltop.report.phrases import remote_name
+from nvltop.text import counted
 from nvltop.tui.render.row import SEPARATOR, Row, fit, fit_text
 from nvltop.tui.render.view_state import ViewState
 
@@ -27,7 +28,7 @@ def facts(frame: Frame, i: int, j: int, unit: Unit, estimated: bool = False) -> 
         first = f"{UNKNOWN} ({why}): how they are joined is unknown"
     elif cell.startswith("NV"):
         how = "joined directly by" if count else "joined through NVSwitches by"
-        first = f"{cell}: {how} {cell[2:]} links"
+        first = f"{cell}: {how} {counted(int(cell[2:]), 'link')}"
     else:
         first = f"{cell}: no NVLink between them"
     p2p = f"unknown ({status.reason})" if isinstance(status, Missing) else status

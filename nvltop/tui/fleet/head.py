@@ -12,6 +12,7 @@ from nvltop.fleet.queries import duration
 from nvltop.formatting import age
 from nvltop.model import Maybe, Missing, Severity, known
 from nvltop.report.findings import severity_counts
+from nvltop.text import counted
 from nvltop.tui.fleet.view_state import FleetViewState
 from nvltop.tui.render.bars import SLOWED_RATIO, ClickAreas
 from nvltop.tui.render.header import MARGIN, METERS_SHARE, MIN_TEXT_WIDTH, SEVERITY_ROLES
@@ -60,7 +61,7 @@ def _sums(fleet: FleetView) -> TextRun:
     if not fleet.nodes:
         return "", ""
     silent = sum(node.silent is not None for node in fleet.nodes)
-    nodes = f"{len(fleet.nodes)} nodes" + (f", {silent} silent" if silent else "")
+    nodes = counted(len(fleet.nodes), "node") + (f", {silent} silent" if silent else "")
     parts = [nodes, f"{phrases.count_sum(_total(fleet, 'gpus'))} GPUs"]
     parts.append(f"{phrases.count_sum(_total(fleet, 'links_up'))} links up")
     return " · ".join(parts), "warn" if silent else "value"

@@ -8,7 +8,7 @@ from typing import ClassVar, Generic, TypeVar
 from textual import events
 from textual.app import ComposeResult
 
-from nvltop.text import normalize
+from nvltop.text import counted, normalize
 from nvltop.tui import keys
 from nvltop.tui.keys import FunctionKey
 from nvltop.tui.render.cells import to_text
@@ -155,7 +155,7 @@ class ListTab(SearchableTab, Generic[T]):
             at += column.width + 1
         spans.append((self.tail_title(), "title"))
         if self.filter_text:
-            note = f" filter: {self._shown_filter()} (hides {self._hidden} rows)"
+            note = f" filter: {self._shown_filter()} (hides {counted(self._hidden, 'row')})"
             text = "".join(text for text, _ in spans)
             return fit([(end_with(text.ljust(width), note + " ", width), "title")], width, "title")
         return fit(spans, width, "title")

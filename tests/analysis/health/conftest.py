@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,8 +11,22 @@ import pytest
 
 from nvltop.analysis.monitor import Monitor
 from nvltop.model import MAX_HEADLINE, Event, Finding, Frame, Listening
+from nvltop.model.error_kinds import LINK_ERROR_KINDS, PORT_ERROR_KINDS
 from nvltop.nvml.simulated import Library
 from tests.conftest import Bench
+
+KINDS = (*LINK_ERROR_KINDS, *PORT_ERROR_KINDS)
+PLURALS = {
+    "GPUs",
+    "links",
+    "NVLinks",
+    "pairs",
+    "peers",
+    "rows",
+    *(k.plural for k in KINDS if k.plural != k.noun),
+}
+ONE_OF_SEVERAL = re.compile(rf"(?<!GPU )(?<![\d.])1 (?:{'|'.join(map(re.escape, PLURALS))})\b")
+"""A plural after the number 1."""
 
 
 @dataclass
@@ -71,6 +86,7 @@ class Watched:
             assert len(f.summary) > 10
             assert not f.summary.endswith(".")
             assert ". " not in f.summary, "one sentence"
+            assert not ONE_OF_SEVERAL.search(f"{f.headline}; {f.summary}"), f.summary
             assert f.summary[0].isupper() or f.summary[0].isdigit(), f.summary
         for i, f in enumerate(frame.findings):
             if f.caused_by:

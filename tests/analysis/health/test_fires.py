@@ -164,7 +164,8 @@ def test_one_replay_is_a_warning_that_ends(watched):
     w = watched("h100-two")
     w.run(3)
     answer(w.lib, 1, 161, 3, 1)
-    w.until("link-errors-legacy", 2, "warning")
+    found, _ = w.until("link-errors-legacy", 2, "warning")
+    assert found.headline == "GPU 1 link 3: 1 replay/min"
     w.step_s = ERRORS_S
     frame = w.run(700)
     assert rules(frame) == set()

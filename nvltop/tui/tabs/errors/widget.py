@@ -13,6 +13,7 @@ from nvltop.comparison.baseline import TOO_SHORT, CountChange
 from nvltop.formatting import UNKNOWN, age, count, small_number
 from nvltop.model import Missing, known
 from nvltop.model.error_kinds import INFORMATIVE
+from nvltop.text import counted
 from nvltop.tui import keys
 from nvltop.tui.dialogs import pages
 from nvltop.tui.keys import FunctionKey
@@ -175,11 +176,12 @@ class ErrorsTab(ListTab[CounterRow]):
         links = [link for g in self.view.gpus for link in g.links]
         kinds = {kind for link in links for kind in link.errors}
         ports = [f for f in self.view.frame.nics if f.errors]
-        counted = [f"{len(links)} links"] * bool(kinds) + [f"{len(ports)} ports of NICs"] * bool(ports)
-        if not counted:
+        owners = [counted(len(links), "link")] * bool(kinds)
+        owners += [counted(len(ports), "NIC port")] * bool(ports)
+        if not owners:
             return "no error counter could be read yet" if links else "no NVLink, so no link errors"
         kinds |= {kind for f in ports for kind in f.errors}
-        return f"all {len(kinds)} kinds of error counters of {' and '.join(counted)} are 0"
+        return f"all {len(kinds)} kinds of error counters of {' and '.join(owners)} are 0"
 
     def keys(self) -> Sequence[FunctionKey]:
         """Return the keys of a list, and the key that starts or ends a comparison."""

@@ -10,7 +10,7 @@ from nvltop.analysis.rate_history import SeriesKey
 from nvltop.frozen import frozen
 from nvltop.model import GpuFrame, NicFrame, known
 from nvltop.report.nics import nic_name
-from nvltop.text import ranges
+from nvltop.text import counted, ranges
 from nvltop.tui.render.view_state import ViewState
 
 ALL_NICS: Final = ("", 0)
@@ -76,7 +76,7 @@ def name(view: ViewState, subject: Subject) -> str:
         named = nic_name(ports[0]) if ports and subject.nic != ALL_NICS else ""
         return f"NIC {named}" if named else "all NICs"
     g = _gpu(view, subject.gpu)
-    listed = "all GPUs" if len(view.gpus) == len(view.frame.gpus) else f"{len(view.gpus)} GPUs"
+    listed = "all GPUs" if len(view.gpus) == len(view.frame.gpus) else counted(len(view.gpus), "GPU")
     summed = _summed(view)
     if left_out := sorted(g.gpu.index for g in view.gpus if g not in summed):
         listed += f" except GPU {ranges(left_out)}"

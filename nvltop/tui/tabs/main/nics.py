@@ -12,7 +12,7 @@ from nvltop.formatting import UNKNOWN, count, percent
 from nvltop.model import ErrorCount, Frame, Maybe, Missing, NicFrame, known
 from nvltop.model.error_kinds import INFORMATIVE
 from nvltop.report.nics import nic_kind, nic_name, nic_number
-from nvltop.text import ranges
+from nvltop.text import counted, ranges
 from nvltop.tui.render.row import (
     Column,
     Row,
@@ -62,7 +62,7 @@ def table(view: ViewState, width: int, height: int, before: int = 0) -> list[Row
     if not ports and view.filter_text and height > 1:
         rows.append(fit([("no NIC matches the filter; Esc clears it", "dim")], width))
     if folded and height > 1:
-        rows.append(fit([(f"   + {folded} idle virtual functions", "dim")], width))
+        rows.append(fit([(f"   + {counted(folded, 'idle virtual function')}", "dim")], width))
     return rows
 
 

@@ -9,7 +9,7 @@ from typing import Final
 from nvltop.model import Finding, Frame, Job, Severity, known, total
 from nvltop.report.activity import summarize_parts
 from nvltop.report.findings import severity_counts
-from nvltop.text import ranges
+from nvltop.text import counted, ranges
 from nvltop.tui.render.glyphs import UNICODE
 from nvltop.tui.render.header import SEVERITY_ROLES
 from nvltop.tui.render.row import SEPARATOR, Row, TextRun, displayable, fill, fit, fit_text
@@ -51,7 +51,7 @@ def _with_more(view: ViewState, line: Sequence[TextRun], more: str, width: int) 
 
 def _title(frame: Frame) -> str:
     found = [f for f in frame.findings if f.severity.is_problem and f.caused_by is None]
-    jobs = f"{len(frame.jobs)} JOB{'' if len(frame.jobs) == 1 else 'S'}"
+    jobs = counted(len(frame.jobs), "JOB", "JOBS")
     pending = any(check.outcome == "pending" for check in frame.checks)
     none = f"NO FAULT FOUND{' YET: SEE HEALTH' if pending else ''}"
     return f"{jobs}, {severity_counts(found).upper() or none}"

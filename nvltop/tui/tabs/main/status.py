@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from nvltop.formatting import age
 from nvltop.model import Counter, GpuFrame, Maybe, Missing
 from nvltop.report import nics
+from nvltop.text import counted
 from nvltop.tui.render.row import SEPARATOR
 from nvltop.tui.render.traffic import has_links
 from nvltop.tui.render.view_state import ViewState
@@ -26,7 +27,7 @@ def _hidden(view: ViewState) -> str:
         "GPU": len(view.frame.gpus) - len(view.gpus),
         "NIC": len(view.frame.nics) - len(view.nics),
     }
-    parts = [f"{count} {name}{'s' if count > 1 else ''}" for name, count in hidden.items() if count]
+    parts = [counted(count, name) for name, count in hidden.items() if count]
     words = view.alias(view.filter_text)
     quoted = f' "{words}"' if view.alias is str or words != view.filter_text else ""
     return f"filter{quoted} hides {', '.join(parts) or 'nothing'}"

@@ -8,7 +8,7 @@ from typing import Final
 from nvltop.formatting import UNKNOWN
 from nvltop.frozen import frozen
 from nvltop.model import Frame, Matrix, RemoteKind, known
-from nvltop.text import ranges
+from nvltop.text import counted, ranges
 from nvltop.tui.render.row import Row, TextRun, fit, fit_text
 from nvltop.tui.render.view_state import ViewState
 
@@ -68,8 +68,8 @@ def summarize(frame: Frame) -> TopologySummary | None:
     if is_unconnected(frame) and len(m.p2p_nvlink) == 1:
         ports = len(frame.gpus[0].links)
         return TopologySummary(
-            f"{ports} NVLink ports, none connected: normal without a bridge or switch",
-            f"{ports} NVLink ports, none connected",
+            f"{counted(ports, 'NVLink port')}, none connected: normal without a bridge or switch",
+            f"{counted(ports, 'NVLink port')}, none connected",
         )
     n = len(m.p2p_nvlink)
     usual = usual_cell(m)
@@ -123,7 +123,7 @@ def _how(frame: Frame) -> str:
     switches = _switches(frame)
     if switches is None:
         return "directly"
-    return f"through {switches} NVSwitch{'' if switches == 1 else 'es'}" if switches else "through NVSwitches"
+    return f"through {counted(switches, 'NVSwitch', 'NVSwitches')}" if switches else "through NVSwitches"
 
 
 def _switches(frame: Frame) -> int | None:

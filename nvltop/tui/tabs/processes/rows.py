@@ -10,7 +10,7 @@ from nvltop.formatting import UNKNOWN, age, gib
 from nvltop.frozen import frozen
 from nvltop.model import Frame, Job, Maybe, Missing, Process, Rank, known, total
 from nvltop.report.activity import describe
-from nvltop.text import ranges
+from nvltop.text import counted, ranges
 from nvltop.tui.render.row import SEPARATOR, Column, displayable
 from nvltop.tui.render.view_state import ViewState
 
@@ -65,7 +65,7 @@ def gpus(frame: Frame, uuids: Sequence[str]) -> str:
 
 def job_line(view: ViewState, job: Job) -> str:
     """Return a line about a job: its processes, GPUs and NVLink traffic."""
-    ranks = f"{len(job.pids)} process{'es' if len(job.pids) > 1 else ''} on GPU {gpus(view.frame, job.gpus)}"
+    ranks = f"{counted(len(job.pids), 'process', 'processes')} on GPU {gpus(view.frame, job.gpus)}"
     shared = "" if job.exact else " (with others on these GPUs)"
     parts = [job.label, ranks]
     window = f" (mean of {job.mean_over_s:.2g} s)" if job.mean_over_s else ""
@@ -78,7 +78,7 @@ def job_line(view: ViewState, job: Job) -> str:
         parts.append(f"NVLink traffic unknown ({job.tx_bytes_per_s.reason})")
     if known(job.unlinked) and job.unlinked and len(job.gpus) > 1:
         a, b = job.unlinked[0]
-        more = f" and {len(job.unlinked) - 1} more pairs" if len(job.unlinked) > 1 else ""
+        more = f" and {counted(len(job.unlinked) - 1, 'more pair')}" if len(job.unlinked) > 1 else ""
         parts.append(f"no NVLink between GPU {gpus(view.frame, [a])} and {gpus(view.frame, [b])}{more}")
     return displayable(SEPARATOR.join(filter(None, parts)), view.glyphs)
 
