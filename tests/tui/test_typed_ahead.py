@@ -88,6 +88,20 @@ async def test_a_paste_and_the_keys_around_it_keep_their_order(app):
         assert not app.main._prompt.display
 
 
+async def test_a_text_that_does_not_fit_into_a_prompt_says_so(app):
+    app = app("h100-two", seconds=0.5)
+    async with app.run_test(size=(120, 40)) as pilot:
+        type_ahead(app, "3 backslash c")
+        for text in ("x" * 200, "y" * 200, "rc\nsecond line"):
+            app.post_message(events.Paste(text))
+        await pilot.pause()
+        assert app.main.tabs[2].filter_text == "crc"
+        assert [n.message for n in app._notifications] == [
+            "not inserted: 201 characters, a line has at most 200",
+            "only the first of 2 lines was inserted",
+        ]
+
+
 async def test_keys_typed_ahead_on_the_screen_of_many_nodes():
     app = FleetApp(SimulatedSource("xid"), Settings(), 5.0)
     async with app.run_test(size=(120, 40)) as pilot:

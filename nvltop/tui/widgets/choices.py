@@ -42,20 +42,38 @@ class TextLine(Input):
     ) -> None:
         # Textual calls `watch_value` for the first text as well.
         self._entered, self._changed = entered, changed
+        self._warning = ""
+        """The last warning since the text changed."""
         super().__init__(text, placeholder=placeholder, max_length=max_chars, select_on_focus=False)
 
     def take(self, event: events.Key | events.Paste) -> bool:
         """Insert the character of a key, or the first line of a paste; return whether there is one."""
+        lines = [event.character or "" if event.is_printable else ""] if isinstance(event, events.Key) else []
         if isinstance(event, events.Paste):
-            text = next(iter(event.text.splitlines()), "")
-        else:
-            text = event.character or "" if event.is_printable else ""
-        if text:
-            self.replace(text, *self.selection)
-        return bool(text)
+            lines = [line for line in event.text.splitlines() if line.strip()]
+        text = lines[0] if lines else ""
+        if not text:
+            return False
+        start, end = sorted(self.selection)
+        chars = len(self.value) - (end - start) + len(text)
+        if self.max_length and chars > self.max_length:
+            # A part would be another path, or match something else.
+            self._warn(f"not inserted: {chars} characters, a line has at most {self.max_length}")
+            return True
+        self.replace(text, start, end)
+        if len(lines) > 1:
+            self._warn(f"only the first of {len(lines)} lines was inserted")
+        return True
+
+    def _warn(self, message: str) -> None:
+        """Show a message, once for a key that is held down."""
+        if message != self._warning:
+            self._warning = message
+            self.app.notify(message, severity="warning", markup=False)
 
     def watch_value(self, value: str) -> None:
         """Call the function for changes."""
+        self._warning = ""
         self._changed(value)
 
     async def action_submit(self) -> None:
