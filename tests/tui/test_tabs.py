@@ -776,6 +776,20 @@ async def test_setup_changes_at_once_and_writes_on_leaving(app, tmp_path):
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+async def test_setup_shows_each_value_on_a_narrow_screen(app):
+    app = app("h100-two", seconds=0.5)
+    async with app.run_test(size=(20, 24)) as pilot:
+        await settle(app, pilot)
+        await pilot.press("f2", "right")
+        await settle(app, pilot)
+        for width, shown in ((20, "light Theme"), (80, "Theme                light")):
+            await pilot.resize_terminal(width, 24)
+            await pilot.pause()
+            texts = [app.screen._list.render_line(y).text for y in range(app.screen._list.size.height)]
+            assert texts[0].strip() == shown
+            assert any(text.lstrip().startswith("[x]") for text in texts) == (width == 20)
+
+
 async def test_every_line_of_setup_can_be_turned_both_ways(app):
     app = app("rtx3090-pair")
     async with app.run_test(size=(120, 40)) as pilot:

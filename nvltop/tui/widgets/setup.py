@@ -32,6 +32,8 @@ from nvltop.tui.widgets.dismiss_once import DismissOnce
 
 NO_METER: Final = "none"
 METER_SLOTS: Final = 4
+LIST_WIDTH: Final = 44
+"""Columns of the list, if the screen has them."""
 
 
 @frozen
@@ -123,13 +125,13 @@ SETTING_LINES: Final[tuple[SettingLine, ...]] = (
 class SetupScreen(DismissOnce[Settings], ModalScreen[Settings]):
     """A list of settings that returns the original settings, so that only changes are written."""
 
-    CSS = """
-    SetupScreen { align: left top; background: transparent; }
-    SetupScreen > Vertical { width: 44; height: 100%; background: ansi_default; }
-    SetupScreen > Vertical { border-right: solid $nv-title-background; }
-    SetupScreen Static { width: 100%; background: $nv-title-background; color: $nv-title-text; }
-    SetupScreen Static { text-style: $nv-title-style; }
-    SetupScreen OptionList { height: 1fr; border: none; background: ansi_default; }
+    CSS = f"""
+    SetupScreen {{ align: left top; background: transparent; }}
+    SetupScreen > Vertical {{ width: {LIST_WIDTH}; height: 100%; background: ansi_default; }}
+    SetupScreen > Vertical {{ border-right: solid $nv-title-background; }}
+    SetupScreen Static {{ width: 100%; background: $nv-title-background; color: $nv-title-text; }}
+    SetupScreen Static {{ text-style: $nv-title-style; }}
+    SetupScreen OptionList {{ height: 1fr; border: none; background: ansi_default; }}
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,f10,f2,S", "leave", "Done"),
@@ -149,7 +151,7 @@ class SetupScreen(DismissOnce[Settings], ModalScreen[Settings]):
         self._lines = lines
         self._before = self._settings = settings
         self._change = change
-        self._list = Choices((Option(text) for text in self._texts()), lambda _: self.action_turn(1))
+        self._list = Choices((Option(line.label) for line in lines), lambda _: self.action_turn(1))
 
     def compose(self) -> ComposeResult:
         """Show one line for each setting."""
@@ -157,13 +159,26 @@ class SetupScreen(DismissOnce[Settings], ModalScreen[Settings]):
             yield Static("Setup: Left, Right change, Esc done", markup=False)
             yield self._list
 
+    def on_resize(self) -> None:
+        """Show labels and values as the width allows."""
+        self._show_values()
+
     def on_mount(self) -> None:
-        """Highlight the first line."""
+        """Show the values, and highlight the first line."""
+        self._show_values()
         self._list.highlighted = 0
         self.set_focus(self._list, scroll_visible=False)
 
+    def _show_values(self) -> None:
+        for at, text in enumerate(self._texts()):
+            if self._list.get_option_at_index(at).prompt != text:
+                self._list.replace_option_prompt_at_index(at, text)
+
     def _texts(self) -> list[str]:
-        return [f"{line.label:20} {_words(line.get(self._settings))}" for line in self._lines]
+        values = [_words(line.get(self._settings)) for line in self._lines]
+        # On a narrow screen the ends of the lines are not visible.
+        form = "{1} {0}" if self.app.size.width < LIST_WIDTH else "{0:20} {1}"
+        return [form.format(line.label, value) for line, value in zip(self._lines, values, strict=True)]
 
     def action_turn(self, by: int) -> None:
         """Change the highlighted setting."""
@@ -171,7 +186,7 @@ class SetupScreen(DismissOnce[Settings], ModalScreen[Settings]):
         if at is None:
             return
         self._settings = self._lines[at].turned(self._settings, by)
-        self._list.replace_option_prompt_at_index(at, self._texts()[at])
+        self._show_values()
         self._change(self._settings)
 
     def action_next(self, by: int) -> None:
