@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import repeat
 from typing import TYPE_CHECKING, Final
 
 from nvltop.model import Reading
@@ -103,6 +104,8 @@ class PollThreads:
         Return the other guests of the old thread, for which there is no thread any more.
         """
         released: list[Task] = []
+        if not any(map(PollThread.blocked_by, self._threads, repeat(now))):
+            return released
         with self._lock:
             for thread in tuple(self._threads):
                 slow = thread.blocked_by(now)

@@ -34,11 +34,12 @@ from nvltop.sampler.cost import CostReader
 from nvltop.sampler.nic_monitor import NicMonitor, NicReader
 from nvltop.sampler.poll_threads import PollThread, PollThreads
 from nvltop.sampler.process_lists import ProcessLists, new_describer
-from nvltop.sampler.protocol import EXIT_RELOAD, HEARTBEAT_S, WorkerConfig, exit_on_failure
+from nvltop.sampler.protocol import EXIT_RELOAD, WorkerConfig, exit_on_failure
 from nvltop.sampler.refresh import RefreshProbe
 from nvltop.sampler.schedule import AdaptiveInterval, Periodic, RequestedInterval
 from nvltop.sampler.task import Guests, Task
 from nvltop.sampler.task_threads import TaskThreads
+from nvltop.sampler.watchdog import Watchdog
 from nvltop.sampler.wsl import without_links
 
 EVENT_WAIT_MS: Final = 5000
@@ -47,11 +48,6 @@ FAILED_AT_ONCE_S: Final = 0.5
 EVENT_BACK_OFF_S: Final = 5.0
 """Delay in seconds after a wait that has failed, as it does at once while a registered GPU is lost."""
 
-MIN_WATCHDOG_S: Final = 0.5
-"""Shortest interval of the watchdog's heartbeats and of its checks for GPUs that delay others, seconds.
-
-Otherwise it is that of the link counters, but at most `HEARTBEAT_S`.
-"""
 SLOW_CALL_SHARE: Final = 0.5
 """Share of the interval above which a call is too long for its counters to belong to one point in time."""
 SLOW_CALL_FACTOR: Final = 4.0
@@ -119,6 +115,7 @@ class Sampler:
         self._requested = requested
         self._demo_loaded_s = _demo_loaded_s() if config.demo else 0.0
         self._cost = CostReader(watch, self._fast, lambda: session.readers, requested)
+        self.watchdog = Watchdog(watch.heartbeat, self._split, send, requested, stop)
 
     def run(self, watchdog_runs: threading.Event) -> None:
         """Open the driver, start the threads, and keep the inventory up to date."""
@@ -129,7 +126,7 @@ class Sampler:
         threading.Thread(target=exit_on_failure(self.forward_events), name="events", daemon=True).start()
         self._tasks.start(self._nics.task(), self._cost.task())
         threading.Thread(target=exit_on_failure(self._refresh.run), name="refresh", daemon=True).start()
-        threading.Thread(target=exit_on_failure(self.watchdog), name="watchdog", daemon=True).start()
+        threading.Thread(target=exit_on_failure(self.watchdog.run), name="watchdog", daemon=True).start()
         watchdog_runs.set()
         self.watch_inventory()
 
@@ -163,18 +160,10 @@ class Sampler:
         self._slow.cover(self._session.readers)
         self._processes.cover(self._session.readers)
 
-    def watchdog(self) -> None:
-        """Write heartbeats, separate what delays others, and flush items held back.
-
-        This thread calls no driver and reads no files, so that nothing that hangs stops the heartbeats.
-        """
-        self._watch.heartbeat()
-        while not self._stop.wait(max(MIN_WATCHDOG_S, min(self._requested.interval_s, HEARTBEAT_S))):
-            self._watch.heartbeat()
-            self._send()  # flush items that were held back for long enough
-            now = time.monotonic()
-            for poll_threads in (self._fast, self._slow, self._processes):
-                self._tasks.start(*poll_threads.split(now))
+    def _split(self, now: float) -> None:
+        """Give other threads to what waits for a blocked one."""
+        for poll_threads in (self._fast, self._slow, self._processes):
+            self._tasks.start(*poll_threads.split(now))
 
     def _guests(self) -> Guests | None:
         """Return the guests of the thread that reads the link counters of most GPUs."""
@@ -224,6 +213,7 @@ class Sampler:
             # Together, so that a screen wakes up once for both.
             self._send(*thread.of_own_gpus(gathered), *others)
             now = time.monotonic()
+            self.watchdog.visit(now)
             next_s += interval.interval_s
             if next_s <= now:
                 # Missed readings are skipped, not made up for.

@@ -136,7 +136,7 @@ def read(
         lambda: sampler.read_fast(one),
         lambda: sampler._slow._work(one), lambda: sampler._processes._work(one),
         lambda: tasks.run_alone(nics.task()), lambda: tasks.run_alone(sampler._cost.task()),
-        sampler.watch_inventory, sampler.watchdog, sampler._refresh.run,
+        sampler.watch_inventory, sampler._refresh.run,
     )  # fmt: skip
     counted = Counter[str]()
     for thread in threads:

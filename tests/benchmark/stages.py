@@ -75,7 +75,7 @@ READING: Final[Stages] = (
     ("process lists of the driver", ProcessLists, ("read", "describe")),
     ("inventory, once a minute", Session, ("reread_inventory",)),
     ("encode and send", Sender, ("send",)),
-    ("rest", Sampler, ("read_fast", "watch_inventory", "watchdog")),
+    ("rest", Sampler, ("read_fast", "watch_inventory")),
     ("rest", TaskThreads, ("run_alone",)),
     ("rest", RefreshProbe, ("run",)),
     (SIMULATION, SimulatedNics, ("changed", "find", "gpu_locations", "read")),

@@ -69,7 +69,7 @@ def sampler():
     made.open()
     made._tasks.guests = made._guests
     made._cover()
-    thread = threading.Thread(target=made.watchdog, daemon=True)
+    thread = threading.Thread(target=made.watchdog.run, daemon=True)
     thread.start()
     yield library, seen, made
     stop.set()
@@ -111,8 +111,9 @@ def test_the_watchdog_writes_heartbeats_while_a_gpu_hangs(sampler):
     seen.until(lambda: made._watch.heartbeat_s > first_s)
 
 
-def test_what_waits_to_be_sent_is_looked_after(sampler):
-    _, seen, _ = sampler
+def test_what_waits_to_be_sent_is_looked_after_while_all_gpus_hang(sampler):
+    library, seen, _ = sampler
+    library.faults["nvmlDeviceGetFieldValues"] = Fault(hang=threading.Event())
     seen.until(lambda: seen.looked_after >= 2)
 
 
