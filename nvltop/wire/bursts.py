@@ -1,19 +1,19 @@
-"""Bursts of items for the pipe: each is a line of JSON.
+"""Bursts of items for the pipe: each is a line of hexadecimal digits, a space and JSON.
 
-    [names, gpus, kinds, times, problems, batches, others]
+    NUMBERS [names, gpus, kinds, problems, batches, others]
 
 The readings of a burst are columns, so that both ends do little for each of them:
 
 - `gpus`: the number of each reading's GPU. 0 is the host; `names` are new UUIDs with their numbers.
 - `kinds`: the number of the batch whose next values are those of the reading; or ~N if they are equal to
   those of the last reading of group N and this GPU. Link states, errors and processes rarely change.
-- `times`: start, end and Unix time of each in whole microseconds, which recordings store exactly and
-  compactly.
 - `problems`: the problem of each; null if none has one.
 - `batches`: values of one group, see `data_columns`, or counters of links, see `link_batches`.
 - `others`: the items of other kinds as `codec` describes, each with its place among all items.
 
-Numbers of 64 bits are one text, in hexadecimal and the byte order of the machine.
+NUMBERS are the numbers of 64 bits, in the byte order of the machine: start, end and Unix time of each reading
+in whole microseconds, which recordings store exactly and compactly, then those of each batch. They are most
+of a burst; as a JSON string, both ends would search them for characters that JSON escapes.
 
 The receiver validates the items, because the driver may return anything. Python's `marshal` would take less
 time than JSON, but is not safe for untrusted input.
@@ -24,6 +24,7 @@ from __future__ import annotations
 import json
 import struct
 from array import array
+from binascii import a2b_hex, b2a_hex
 from collections.abc import Iterable, Sequence
 from itertools import chain, count, repeat
 from operator import attrgetter, mul
@@ -34,7 +35,7 @@ from nvltop.text import clean
 from nvltop.wire.codec import decode, encode
 from nvltop.wire.data_columns import decode_columns, encode_columns
 from nvltop.wire.decoding import CodecError, text
-from nvltop.wire.link_batches import decode_links, encode_links, packed
+from nvltop.wire.link_batches import Numbers, decode_links, encode_links, packed
 from nvltop.wire.names import CURRENT_GROUPS
 
 _to_json: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
@@ -44,6 +45,8 @@ MAX_US: Final = 1 << 63
 _OTHER_TIMES: Final = (1, 2)
 """Positions of the times in the other items."""
 _LINKS: Final = GROUPS[LinkCounters]
+_TIMES: Final = 3
+"""Number of times of a reading."""
 _COLUMNS: Final = 2
 """Length of a batch of `data_columns`."""
 _NUMBERS: Final = {name: number for number, name in enumerate(CURRENT_GROUPS)}
@@ -81,16 +84,16 @@ class Packer:
         kinds = [self._kind(number, r.data, batches) for number, r in zip(numbers, readings, strict=True)]
         us = map(round, map(mul, chain.from_iterable(map(_times_of, readings)), repeat(US)))
         problems = [reading.problem for reading in readings]
+        long = [array("q", us).tobytes()]
         burst = [
             names,
             numbers,
             kinds,
-            array("q", us).tobytes().hex(),
             problems if any(problems) else None,
-            [_encoded_batch(shape, values) for shape, (_, values) in batches.items()],
+            [_encoded_batch(shape, values, long) for shape, (_, values) in batches.items()],
             others,
         ]
-        return _to_json(burst).encode() + b"\n"
+        return b"%b %b\n" % (b2a_hex(b"".join(long)), _to_json(burst).encode())
 
     def _kind(self, gpu: int, data: Data, batches: _Batches) -> int:
         """Add values to a batch, and return its number; ~group if the receiver has them."""
@@ -106,9 +109,10 @@ class Packer:
         return number
 
 
-def _encoded_batch(shape: Any, values: list[Any]) -> list[Any]:
+def _encoded_batch(shape: Any, values: list[Any], numbers: list[bytes]) -> list[Any]:
+    """Return a batch as JSON values, and append its numbers of 64 bits."""
     if type(shape) is tuple:
-        return [_LINKS, *encode_links(shape, values)]
+        return [_LINKS, *encode_links(shape, values, numbers)]
     return [GROUPS[shape], encode_columns(values)]
 
 
@@ -143,7 +147,8 @@ class Receiver:
         items: list[Item] = []
         for burst in bursts:
             try:
-                came = self._items(json.loads(burst, parse_constant=_refuse))
+                numbers, _, values = burst.partition(b" ")
+                came = self._items(Numbers(a2b_hex(numbers)), json.loads(values, parse_constant=_refuse))
             except _INVALID:
                 # Later bursts refer to values that were in it; earlier ones in their place would look new.
                 self._newest.clear()
@@ -154,25 +159,27 @@ class Receiver:
                 self.rejection = str(error)
         return items
 
-    def _items(self, burst: Any) -> list[Item | CodecError]:
+    def _items(self, numbers: Numbers, burst: Any) -> list[Item | CodecError]:
         """Return the items of a burst, and an error in the place of each that is not valid."""
-        names, gpus, kinds, times, problems, batches, others = burst
+        names, gpus, kinds, problems, batches, others = burst
         self._gpus |= {number: text(name) for name, number in names} | _HOST
-        values = self._values(gpus, kinds, batches)
+        times = _times(numbers.take(_TIMES * len(kinds)))
+        values = self._values(gpus, kinds, batches, numbers)
         owners = [self._gpus[gpu] for gpu in gpus]
         why = repeat(None) if problems is None else [p if p is None else text(p) for p in problems]
-        readings: Any = list(map(Reading, owners, *_times(times), values, why))
+        readings: Any = list(map(Reading, owners, *times, values, why))
         if len(readings) != len(kinds):
-            raise CodecError("not the times of the readings")
+            raise CodecError("not the values of the readings")
         came = [v if isinstance(v, CodecError) else r for v, r in zip(values, readings, strict=True)]
         for at, other in others:
             came.insert(at, _decoded(other))
         return came
 
-    def _values(self, gpus: list[int], kinds: list[int], batches: list[Any]) -> list[Any]:
+    def _values(self, gpus: list[int], kinds: list[int], batches: list[Any], numbers: Numbers) -> list[Any]:
         """Return the values of each reading, or why they are invalid."""
         groups = [_NUMBERS[name] for name, *_ in batches]
-        rest = [iter(_decoded_batch(batch, kinds.count(number))) for number, batch in enumerate(batches)]
+        rest = [iter(_decoded_batch(b, kinds.count(number), numbers)) for number, b in enumerate(batches)]
+        numbers.end()
         values = []
         for gpu, kind in zip(gpus, kinds, strict=True):
             if kind < 0:
@@ -183,19 +190,20 @@ class Receiver:
         return values
 
 
-def _times(text: str) -> tuple[list[float], list[float], list[float]]:
+def _times(numbers: memoryview) -> tuple[list[float], list[float], list[float]]:
     """Return the starts, ends and Unix times of readings, seconds."""
-    us = array("q")
-    us.frombytes(bytes.fromhex(text))
+    us = numbers.cast("q").tolist()
     if us and min(us) < 0:
         raise CodecError("not the times of readings")
     seconds = [each / US for each in us]
     return seconds[0::3], seconds[1::3], seconds[2::3]
 
 
-def _decoded_batch(batch: list[Any], length: int) -> Iterable[Any]:
+def _decoded_batch(batch: list[Any], length: int, numbers: Numbers) -> Iterable[Any]:
     name, *rest = batch
-    return decode_columns(name, rest[0], length) if len(batch) == _COLUMNS else decode_links(*rest)
+    if len(batch) == _COLUMNS:
+        return decode_columns(name, rest[0], length)
+    return decode_links(*rest, length=length, numbers=numbers)
 
 
 def _decoded(value: Any) -> Item | CodecError:

@@ -1,9 +1,9 @@
 """Counters of the links of several readings, for the pipe.
 
-    [counter, scope, links, stamps, counters, stamps]
+    [counter, scope, links, stamps]
 
-All readings have the same number of links and of NVML's time stamps; the last two entries are TX of every
-link, then RX of every link, of one reading after the other, and their time stamps, as numbers of 64 bits.
+All readings have the same number of links and of NVML's time stamps. Their numbers of 64 bits are TX of every
+link, then RX of every link, of one reading after the other, and then their time stamps.
 """
 
 from __future__ import annotations
@@ -43,23 +43,46 @@ def _is_shape(scope: Scope, links: int, stamps: int) -> bool:
     return 0 < links <= (MAX_LIST if scope is Scope.LINK else 1) and stamps in (0, 1, 2 * links)
 
 
-def encode_links(shape: Shape, batch: Sequence[tuple[bytes, bytes]]) -> list[Any]:
-    """Return packed counters of one shape as JSON values."""
+def encode_links(
+    shape: Shape, batch: Sequence[tuple[bytes, bytes]], numbers: list[bytes]
+) -> tuple[str, str, int, int]:
+    """Return the shape of packed counters as JSON values, and append their numbers."""
     counter, scope, links, stamps = shape
-    numbers = [b"".join(parts).hex() for parts in zip(*batch, strict=True)]
-    return [counter.value, scope.value, links, stamps, *numbers]
+    for parts in zip(*batch, strict=True):
+        numbers += parts
+    return counter.value, scope.value, links, stamps
+
+
+class Numbers:
+    """The numbers of 64 bits in a burst, taken one batch after the other."""
+
+    def __init__(self, packed: bytes) -> None:
+        self._rest = memoryview(packed)
+
+    def take(self, count: int) -> memoryview:
+        """Return the bytes of the next `count` numbers; raise `CodecError` if there are fewer."""
+        size = BYTES * count
+        taken, self._rest = self._rest[:size], self._rest[size:]
+        if len(taken) != size:
+            raise CodecError("too few numbers")
+        return taken
+
+    def end(self) -> None:
+        """Raise `CodecError` if numbers are left."""
+        if self._rest:
+            raise CodecError("too many numbers")
 
 
 def decode_links(
-    counter: str, scope: str, links: int, stamps: int, counters: str, stamps_us: str
+    counter: str, scope: str, links: int, stamps: int, *, length: int, numbers: Numbers
 ) -> Iterable[LinkCounters]:
-    """Return the counters of each reading; raise `ValueError` or `TypeError` if they do not fit."""
+    """Return the counters of `length` readings; raise `ValueError` or `TypeError` if they do not fit."""
     kind, covers = Counter(counter), Scope(scope)
     if not _is_shape(covers, links, stamps):
         raise CodecError("a wrong number of links")
-    ways = iter_unpack(f"{links}Q", bytes.fromhex(counters))
+    ways = iter_unpack(f"{links}Q", numbers.take(2 * links * length))
     times: Iterable[tuple[int, ...]] = repeat(())
     if stamps:
-        times = iter_unpack(f"{stamps}q", bytes.fromhex(stamps_us))
+        times = iter_unpack(f"{stamps}q", numbers.take(stamps * length))
     pairs = zip(ways, ways, strict=True)
     return [LinkCounters(kind, covers, tx, rx, us) for (tx, rx), us in zip(pairs, times, strict=stamps > 0)]
