@@ -11,6 +11,7 @@ import os
 import struct
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -35,6 +36,8 @@ class CallTracker:
     def __init__(self, fd: int | None = None) -> None:
         """Map the shared table behind `fd`, or a private one if `fd` is None."""
         self._memory = mmap.mmap(-1, SIZE) if fd is None else mmap.mmap(fd, SIZE)
+        self._starts = memoryview(self._memory)[:HEARTBEAT_OFFSET].cast("d")
+        """The table as numbers; the first one of each entry is its start."""
         self._lock = threading.Lock()
         self._taken = 0
         self._local = threading.local()
@@ -42,7 +45,7 @@ class CallTracker:
         """Number of driver calls."""
         self.driver_s = 0.0
         """Time spent in driver calls, seconds."""
-        self.driver_s_by_gpu: dict[int, float] = {}
+        self.driver_s_by_gpu: defaultdict[int, float] = defaultdict(float)
         """Time spent in driver calls on each GPU, seconds, by NVML index."""
 
     def run(self, function: Callable[..., Any], args: Sequence[Any], gpu: int | None) -> Any:
@@ -51,26 +54,31 @@ class CallTracker:
         The table shows the call from before it starts until it has returned or raised an exception.
         """
         name = function.__name__
-        offset, thread = self._slot()
+        try:
+            slot: _Slot = self._local.slot
+        except AttributeError:
+            slot = self._new_slot()
+        label = slot.labels.get((name, gpu)) or slot.label(name, gpu)
         start_s = time.monotonic()
-        # `struct` truncates a name that is too long.
-        SLOT.pack_into(self._memory, offset, start_s, -1 if gpu is None else gpu, thread, name.encode())
+        self._memory[slot.label_at] = label
+        # Last, since it makes the entry valid.
+        self._starts[slot.start_at] = start_s
         try:
             return function(*args)
         finally:
+            self._starts[slot.start_at] = 0.0
             took_s = time.monotonic() - start_s
-            _START.pack_into(self._memory, offset, 0.0)
             # Without a lock, two threads may lose a count. That is acceptable for a cost figure.
             self.calls += 1
             if name not in WAITING_CALLS:
                 self.driver_s += took_s
                 if gpu is not None:
-                    self.driver_s_by_gpu[gpu] = self.driver_s_by_gpu.get(gpu, 0.0) + took_s
+                    self.driver_s_by_gpu[gpu] += took_s
 
     def in_flight(self, before_s: float = math.inf) -> tuple[Call, ...]:
         """Return the calls that have not returned, optionally only those that began before a time."""
         found = []
-        starts = memoryview(self._memory)[:HEARTBEAT_OFFSET].cast("d")[:: SLOT.size // _START.size].tolist()
+        starts = self._starts[:: SLOT.size // _START.size].tolist()
         for i in [i for i, since in enumerate(starts) if 0 < since < before_s]:
             since, gpu, thread, function = SLOT.unpack_from(self._memory, i * SLOT.size)
             if 0 < since < before_s:
@@ -94,16 +102,30 @@ class CallTracker:
         beat_s: float = _START.unpack_from(self._memory, HEARTBEAT_OFFSET)[0]
         return beat_s
 
-    def _slot(self) -> tuple[int, bytes]:
-        try:
-            slot: tuple[int, bytes] = self._local.slot
-        except AttributeError:
-            with self._lock:
-                index = min(self._taken, SLOTS - 1)
-                self._taken += 1
-            name = threading.current_thread().name.encode()
-            slot = self._local.slot = (index * SLOT.size, name)
+    def _new_slot(self) -> _Slot:
+        """Give the thread an entry, which it keeps."""
+        with self._lock:
+            index = min(self._taken, SLOTS - 1)
+            self._taken += 1
+        slot = self._local.slot = _Slot(index, threading.current_thread().name.encode())
         return slot
+
+
+class _Slot:
+    """The entry of one thread: where it is, and what the thread writes into it."""
+
+    def __init__(self, index: int, thread: bytes) -> None:
+        self.start_at = index * SLOT.size // _START.size
+        self.label_at = slice(index * SLOT.size + _START.size, (index + 1) * SLOT.size)
+        self.labels: dict[tuple[str, int | None], bytes] = {}
+        """The entry after its start, by function and GPU: making it takes longer than all the rest."""
+        self._thread = thread
+
+    def label(self, name: str, gpu: int | None) -> bytes:
+        # `struct` truncates a name that is too long.
+        entry = SLOT.pack(0.0, -1 if gpu is None else gpu, self._thread, name.encode())
+        label = self.labels[name, gpu] = entry[_START.size :]
+        return label
 
 
 def shared_memory() -> int:

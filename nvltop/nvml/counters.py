@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import field
 from functools import cache
+from itertools import repeat
+from operator import mul
 from typing import Final, NamedTuple, cast
 
 from nvltop.frozen import mutable
@@ -248,20 +250,21 @@ class CounterReader:
         return CounterSample(start_s, end_s, wall_s, split)
 
     def _reading(self, sample: CounterSample, source: CounterSource) -> Reading:
-        values = sample.values[source].values
+        answer = sample.values[source]
+        values = answer.values
         if values != self._values:
             self.changed_s = sample.end_s if self._values else self.changed_s
             self._values = values
-        tx, rx = split_tx_rx(_in_bytes(values, source.unit_bytes))
-        stamps = tuple(sample.values[source].stamps_us)
-        if stamps.count(stamps[0]) == len(stamps):
+        tx, rx = split_tx_rx(tuple(_in_bytes(values, source.unit_bytes)))
+        stamps = tuple(answer.stamps_us)
+        if stamps[0] == stamps[-1] and stamps.count(stamps[0]) == len(stamps):
             stamps = stamps[:1] if stamps[0] > 0 else ()
         return Reading(
-            gpu=self.device.uuid,
-            start_s=sample.start_s,
-            end_s=sample.end_s,
-            wall_s=sample.wall_s,
-            data=LinkCounters(source.counter, source.scope, tuple(tx), tuple(rx), stamps),
+            self.device.uuid,
+            sample.start_s,
+            sample.end_s,
+            sample.wall_s,
+            LinkCounters(source.counter, source.scope, tuple(tx), tuple(rx), stamps),
         )
 
     def _missing(self, why: Missing) -> Reading:
@@ -277,13 +280,14 @@ class CounterReader:
         )
 
 
-def _in_bytes(values: list[Maybe[int]], unit_bytes: int) -> list[Maybe[int]]:
+def _in_bytes(values: list[Maybe[int]], unit_bytes: int) -> Iterable[Maybe[int]]:
     """Return counts in units of `unit_bytes`, which are never negative, as bytes."""
     if unit_bytes == 1:
         return values
-    if Missing not in map(type, values):
-        return [*map(unit_bytes.__mul__, cast(list[int], values))]
-    return [v if isinstance(v, Missing) else v * unit_bytes for v in values]
+    try:
+        return [*map(mul, cast(list[int], values), repeat(unit_bytes))]
+    except TypeError:  # a counter is missing, which is rare
+        return [v if isinstance(v, Missing) else v * unit_bytes for v in values]
 
 
 def _any_read(sample: Maybe[CounterSample]) -> bool:

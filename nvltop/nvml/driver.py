@@ -6,7 +6,7 @@ Nothing outside `nvltop.nvml` imports `pynvml`. Each call is recorded in the `Ca
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Final
 
 import pynvml
@@ -89,6 +89,10 @@ class Driver:
 
     def call(self, function: Callable[..., Any], *args: Any, gpu: int | None = None) -> Any:
         """Call a `pynvml` function; return its result, or `Missing` with the reason of the failure."""
+        return self.run(function, args, gpu)
+
+    def run(self, function: Callable[..., Any], args: Sequence[Any], gpu: int | None) -> Any:
+        """Do the same with the arguments as a sequence, which takes less time."""
         try:
             answer = self.tracker.run(function, args, gpu)
         except pynvml.NVMLError as error:
@@ -112,19 +116,25 @@ class UnsupportedCache:
         cached = self._until.get(key)
         if cached and now < cached[0]:
             return cached[1]
-        return self._checked(key, now, read())
-
-    def call(self, now: float, driver: Driver, function: Callable[..., Any], *args: Any, gpu: int) -> Any:
-        """Return the result of a call on a GPU, or the cached reason why it is unsupported."""
-        key = function, args[1:]
-        cached = self._until.get(key)
-        if cached and now < cached[0]:
-            return cached[1]
-        return self._checked(key, now, driver.call(function, *args, gpu=gpu))
-
-    def _checked(self, key: Hashable, now: float, answer: Any) -> Any:
+        answer = read()
         if isinstance(answer, Missing) and answer in UNSUPPORTED:
             self._until[key] = (now + self.RETRY_S, answer)
+        return answer
+
+    def call(
+        self, now: float, driver: Driver, function: Callable[..., Any], args: tuple[Any, ...], gpu: int
+    ) -> Any:
+        """Return the result of a call on a GPU, or the cached reason why it is unsupported.
+
+        The first argument is the GPU, the others distinguish calls of the same function.
+        """
+        if self._until:  # empty on most boards
+            cached = self._until.get((function, args[1:]))
+            if cached and now < cached[0]:
+                return cached[1]
+        answer = driver.run(function, args, gpu)
+        if isinstance(answer, Missing) and answer in UNSUPPORTED:
+            self._until[function, args[1:]] = (now + self.RETRY_S, answer)
         return answer
 
 

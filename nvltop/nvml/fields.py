@@ -1,20 +1,21 @@
 """Field values: many numbers of a GPU in one driver call, by field id and scope id.
 
-The request is built once and copied for each call, and the reply is read column by column. Handling the
-entries one by one took most of the time of a reading.
+The request is built once and copied for each call. The types and return codes of all entries are compared at
+once with those of earlier replies, and the values are read at once by the layout that follows from them.
+Handling the entries one by one took most of the time of a reading.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
 from ctypes import sizeof
+from functools import lru_cache
 from typing import Any, Final
 
 import pynvml
 
 from nvltop.model import Maybe, Missing
-from nvltop.nvml.driver import Driver, reason
+from nvltop.nvml.driver import IMPLAUSIBLE, Driver, reason
 
 ALL_LINKS: Final = 0xFFFFFFFF
 """Scope id of the sum over a GPU's links."""
@@ -30,11 +31,8 @@ class _Column:
         self._code = code
         self._where = slice(begin // size, None, _ENTRY_BYTES // size)
 
-    def of(self, entries: bytearray) -> list[Any]:
-        return memoryview(entries).cast(self._code)[self._where].tolist()
-
-    def bytes_of(self, entries: bytearray) -> bytes:
-        return memoryview(entries).cast(self._code)[self._where].tobytes()
+    def of(self, entries: bytearray) -> memoryview:
+        return memoryview(entries).cast(self._code)[self._where]
 
 
 _STAMP: Final = _Column("timestamp", "q")
@@ -42,43 +40,73 @@ _STATUS: Final = _Column("valueType", "Q")
 """Type of the value in the lower half, return code in the upper: all machines with NVML are little-endian."""
 _ANY: Final = _Column("value", "Q")
 """The value as 64 bits, whatever its type."""
+_VALUE_OFFSET: Final = pynvml.c_nvmlFieldValue_t.value.offset
+_MEMBERS: Final = ("d", "I", "Q", "Q", "q", "i", "H")
+"""Member of nvmlValue_t by nvmlValueType_t, in the notation of `struct`."""
 _DOUBLE: Final = 0
 """nvmlValueType_t of a double."""
-_SIGNED: Final = (4, 5)
-"""Values of nvmlValueType_t with a sign."""
+_UNSIGNED: Final = (1, 2, 3, 6)
+"""Values of nvmlValueType_t without a sign."""
 _UNANSWERED: Final = Missing("the driver returned no value")
-_MEMBERS: Final = {
-    kind: _Column("value", code) for kind, code in enumerate(("d", "I", "Q", "Q", "q", "i", "H"))
-}
-"""Member of nvmlValue_t by nvmlValueType_t."""
+MAX_LAYOUTS: Final = 256
+"""Number of layouts that are kept; most GPUs of a node share one for each request."""
+
+
+class _Layout:
+    """How to read a reply with certain types and return codes."""
+
+    def __init__(self, statuses: bytes) -> None:
+        columns = memoryview(statuses).cast("Q").tolist()
+        kinds = [status & 0xFFFFFFFF for status in columns]
+        members = [_MEMBERS[kind] if kind < len(_MEMBERS) else "Q" for kind in kinds]
+        sizes = [_ENTRY_BYTES - _VALUE_OFFSET - struct.calcsize(member) for member in members]
+        entries = [f"{_VALUE_OFFSET}x{member}{rest}x" for member, rest in zip(members, sizes, strict=True)]
+        self.numbers = struct.Struct("".join(entries))
+        """Reads one number of each entry."""
+        self.unread = [
+            (i, reason(status >> 32) if status >> 32 else Missing(f"unknown value type {kind}"))
+            for i, (status, kind) in enumerate(zip(columns, kinds, strict=True))
+            if status >> 32 or kind >= len(_MEMBERS)
+        ]
+        """Entries without a value, and why."""
+        read = set(range(len(columns))).difference(i for i, _ in self.unread)
+        self.checked = [i for i in read if kinds[i] not in _UNSIGNED]
+        """Entries whose value may be implausible."""
+        self.may_be_unanswered = 0 in columns
+        """Whether only its time stamp shows that an entry of zeros was filled in."""
+
+
+_layout: Final = lru_cache(MAX_LAYOUTS)(_Layout)
 
 
 class FieldValues:
     """Result of one call, in the order of the request."""
 
-    __slots__ = ("_entries", "values")
+    __slots__ = ("_entries", "_layout", "values")
 
-    def __init__(self, values: list[Maybe[int]], entries: bytearray) -> None:
+    def __init__(self, values: list[Maybe[int]], entries: bytearray, layout: _Layout) -> None:
         self.values = values
         self._entries = entries
+        self._layout = layout
 
     @property
     def stamps_us(self) -> list[int]:
         """Time stamp of each value by NVML, Unix µs; 0 without one."""
-        return _STAMP.of(self._entries)
+        return _STAMP.of(self._entries).tolist()
 
     def part(self, begin: int, end: int) -> FieldValues:
         """Return the values from position `begin` up to, but not including, `end`."""
-        return FieldValues(self.values[begin:end], self._entries[begin * _ENTRY_BYTES : end * _ENTRY_BYTES])
+        if begin == 0 and end == len(self.values):
+            return self
+        entries = self._entries[begin * _ENTRY_BYTES : end * _ENTRY_BYTES]
+        return FieldValues(self.values[begin:end], entries, self._layout)
 
-    def are_of(self, entries: bytearray) -> bool:
+    def are_of(self, entries: bytearray, layout: _Layout) -> bool:
         """Return whether these entries certainly hold the same values, at whatever time."""
-        statuses = _STATUS.of(entries)
         return (
-            # Whether an entry of zeros was filled in, its time stamp says.
-            0 not in statuses
-            and statuses == _STATUS.of(self._entries)
-            and _ANY.bytes_of(entries) == _ANY.bytes_of(self._entries)
+            layout is self._layout
+            and not layout.may_be_unanswered
+            and _ANY.of(entries) == _ANY.of(self._entries)
         )
 
 
@@ -100,14 +128,14 @@ class FieldRequest:
         """
         # A new copy each time: an entry that the driver does not fill in must not repeat its last value.
         memory = bytearray(self._blank)
-        failure = driver.call(
-            nvmlDeviceGetFieldValues, handle, self._count, self._layout.from_buffer(memory), gpu=gpu
-        )
+        entries = self._layout.from_buffer(memory)
+        failure = driver.run(nvmlDeviceGetFieldValues, (handle, self._count, entries), gpu)
         if isinstance(failure, Missing):
             return failure
-        if isinstance(last, FieldValues) and last.are_of(memory):
+        layout = _layout(_STATUS.of(memory).tobytes())
+        if isinstance(last, FieldValues) and last.are_of(memory, layout):
             return last
-        return FieldValues(_values(memory), memory)
+        return FieldValues(_values(memory, layout), memory, layout)
 
 
 def nvmlDeviceGetFieldValues(handle: Any, count: int, entries: Any) -> None:  # noqa: N802
@@ -120,38 +148,18 @@ def nvmlDeviceGetFieldValues(handle: Any, count: int, entries: Any) -> None:  # 
         raise pynvml.NVMLError(code)
 
 
-def _values(entries: bytearray) -> list[Maybe[int]]:
-    statuses = _STATUS.of(entries)
-    first = statuses[0]
-    values = _of_status(first, entries, len(statuses))
-    others = len(statuses) - statuses.count(first)
-    if others:
-        places: Iterable[int] = range(len(statuses) - others, len(statuses))
-        if first in statuses[-others:]:  # they are not the last ones
-            places = [i for i, status in enumerate(statuses) if status != first]
-        for i in places:
-            (values[i],) = _of_status(statuses[i], entries[i * _ENTRY_BYTES : (i + 1) * _ENTRY_BYTES], 1)
+def _values(entries: bytearray, layout: _Layout) -> list[Maybe[int]]:
+    values: list[Any] = [*layout.numbers.unpack(entries)]
+    for i in layout.checked:
+        number = values[i]
+        if isinstance(number, int):
+            # None of the fields can be negative.
+            values[i] = number if number >= 0 else Missing(f"implausible value {number}")
+        elif not 0 <= number < 2**63:
+            values[i] = IMPLAUSIBLE
+        else:
+            # A call succeeds if the driver filled in any entry. An entry that is all zero was not filled in.
+            values[i] = int(number) if number or _STAMP.of(entries)[i] else _UNANSWERED
+    for i, why in layout.unread:
+        values[i] = why
     return values
-
-
-def _of_status(status: int, entries: bytearray, count: int) -> list[Maybe[int]]:
-    """Return the values of the entries, as if all had this status."""
-    kind, code = status & 0xFFFFFFFF, status >> 32
-    return [reason(code)] * count if code else _of_kind(kind, entries, count)
-
-
-def _of_kind(kind: int, entries: bytearray, count: int) -> list[Maybe[int]]:
-    """Return the values of the entries, read as one nvmlValueType_t."""
-    if kind not in _MEMBERS:
-        return [Missing(f"unknown value type {kind}")] * count
-    numbers = _MEMBERS[kind].of(entries)
-    if kind in _SIGNED:
-        # None of the fields can be negative.
-        return [n if n >= 0 else Missing(f"implausible value {n}") for n in numbers]
-    if kind != _DOUBLE:
-        return numbers
-    # A call succeeds if the driver filled in any entry. An entry that is all zero was not filled in.
-    return [
-        (int(n) if n or stamp else _UNANSWERED) if 0 <= n < 2**63 else Missing("implausible value")
-        for n, stamp in zip(numbers, _STAMP.of(entries), strict=True)
-    ]

@@ -17,13 +17,8 @@ from nvltop.nvml.power import POWER_AVERAGE, POWER_INSTANT, watts
 EVENT_REASONS_EVERY: Final = 5
 PCIE_LINK_EVERY: Final = 10
 """Number of readings to one of the event reasons, and to one of P-state, PCIe generation and width."""
-THROTTLE_TIME_FIELDS: Final = {
-    "power_cap_s": 74,
-    "sw_thermal_s": 269,
-    "hw_thermal_s": 270,
-    "power_brake_s": 271,
-}
-"""Field ids of the throttle times (NVML_FI_DEV_CLOCKS_EVENT_REASON_*), nanoseconds, by field of `Gauges`."""
+THROTTLE_TIME_FIELDS: Final = (74, 269, 270, 271)
+"""Field ids of the throttle times (NVML_FI_DEV_CLOCKS_EVENT_REASON_*), nanoseconds, as `Gauges` has them."""
 FIRST_RENUMBERED_FIELD: Final = 269
 MIN_BRANCH: Final = 580
 """Oldest driver branch in which fields 269 to 271 are throttle times.
@@ -33,9 +28,7 @@ Branch 575 has the throttle times in 251 to 253, and power smoothing in 269 to 2
 BRANCH_TOO_OLD: Final = Missing(f"needs driver {MIN_BRANCH} or later")
 MAX_THROTTLE_NS: Final = 10**18
 """Throttle time above which a value is implausible: 30 years."""
-GAUGE_FIELDS: Final = FieldRequest(
-    *((f, 0) for f in (POWER_AVERAGE, POWER_INSTANT, *THROTTLE_TIME_FIELDS.values()))
-)
+GAUGE_FIELDS: Final = FieldRequest(*((f, 0) for f in (POWER_AVERAGE, POWER_INSTANT, *THROTTLE_TIME_FIELDS)))
 GPU_SENSOR: Final = 0
 """nvmlTemperatureSensors_t of the GPU."""
 SM_CLOCK: Final = 1
@@ -57,8 +50,8 @@ class GaugeReader:
     """P-state, PCIe generation and width."""
     _throttle_ns: tuple[list[Maybe[int]], int] = field(default=([], 0), init=False)
     """Throttle times as last read, ns, and the branch of the driver."""
-    _throttle_s: dict[str, Maybe[float]] = field(default_factory=dict, init=False)
-    """The same times by field of `Gauges`, seconds."""
+    _throttle_s: tuple[Maybe[float], ...] = field(default=(), init=False)
+    """The same times, seconds."""
 
     def read(self, now: float) -> Gauges:
         """Read all gauges; slowly changing ones are read less often and cached."""
@@ -75,7 +68,8 @@ class GaugeReader:
         pstate, gen, width = self._pcie_link
         used, total = self._memory(now)
         util = self._call(now, pynvml.nvmlDeviceGetUtilizationRates)
-        power, throttled = self._read_fields(now)
+        power, throttled_s = self._read_fields(now)
+        power_cap_s, sw_thermal_s, hw_thermal_s, power_brake_s = throttled_s
         return Gauges(
             util_percent=util if isinstance(util, Missing) else plausible(_member(util, "gpu"), 0, 100),
             memory_used_bytes=used,
@@ -87,17 +81,20 @@ class GaugeReader:
             event_reasons=self._reasons,
             pcie_gen=gen,
             pcie_width=width,
-            **throttled,
+            power_cap_s=power_cap_s,
+            sw_thermal_s=sw_thermal_s,
+            hw_thermal_s=hw_thermal_s,
+            power_brake_s=power_brake_s,
         )
 
-    def _read_fields(self, now: float) -> tuple[Maybe[float], dict[str, Maybe[float]]]:
+    def _read_fields(self, now: float) -> tuple[Maybe[float], tuple[Maybe[float], ...]]:
         """Read power and throttle times in one call; if it lacks the power, by a call of its own."""
         answer = self._unsupported.get(
             "batch", now, lambda: GAUGE_FIELDS.read(self.driver, self.device.handle, self.device.index)
         )
         if isinstance(answer, Missing):
             power = self._power_by_call(now) if answer in UNSUPPORTED else answer
-            return power, dict.fromkeys(THROTTLE_TIME_FIELDS, answer)
+            return power, (answer,) * len(THROTTLE_TIME_FIELDS)
         average, instant, *times = answer.values
         # The mean over a second where the board has one, as with `nvmlDeviceGetPowerUsage`.
         power = watts(average)
@@ -108,10 +105,10 @@ class GaugeReader:
         branch = self.driver.branch() or 0
         if (times, branch) != self._throttle_ns:
             self._throttle_ns = times, branch
-            self._throttle_s = {
-                name: _seconds(field_id, ns, branch)
-                for (name, field_id), ns in zip(THROTTLE_TIME_FIELDS.items(), times, strict=True)
-            }
+            self._throttle_s = tuple(
+                _seconds(field_id, ns, branch)
+                for field_id, ns in zip(THROTTLE_TIME_FIELDS, times, strict=True)
+            )
         return power, self._throttle_s
 
     def _power_by_call(self, now: float) -> Maybe[float]:
@@ -119,9 +116,8 @@ class GaugeReader:
         return power if isinstance(power, Missing) else plausible(power / 1000, 0, 100_000)
 
     def _call(self, now: float, function: Any, *args: Any) -> Any:
-        return self._unsupported.call(
-            now, self.driver, function, self.device.handle, *args, gpu=self.device.index
-        )
+        device = self.device
+        return self._unsupported.call(now, self.driver, function, (device.handle, *args), device.index)
 
     def _memory(self, now: float) -> tuple[Maybe[int], Maybe[int]]:
         # Version 2 does not count the driver's reserve as used; nvidia-smi does the same.

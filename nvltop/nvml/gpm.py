@@ -149,7 +149,7 @@ class GpmStream:
                 return buffer
             # The first buffer is the oldest; an existing sample stays the newest.
             buffers.insert(0, buffer)
-        taken = driver.call(pynvml.nvmlGpmSampleGet, device.handle, buffers[0], gpu=device.index)
+        taken = driver.run(pynvml.nvmlGpmSampleGet, (device.handle, buffers[0]), device.index)
         if isinstance(taken, Missing):
             return taken
         buffers.append(buffers.pop(0))
@@ -164,7 +164,8 @@ class GpmStream:
         request.struct.sample1, request.struct.sample2 = self._buffers
         # A metric that the driver does not fill in must not repeat another value.
         request.answer[:] = request.unanswered
-        answer = self._gpm.driver.call(pynvml.nvmlGpmMetricsGet, request.struct, gpu=self._gpm.device.index)
+        gpm = self._gpm
+        answer = gpm.driver.run(pynvml.nvmlGpmMetricsGet, (request.struct,), gpm.device.index)
         values = tuple(
             [reason(code) if code else value for code, value in _METRIC.iter_unpack(request.answer)]
         )
