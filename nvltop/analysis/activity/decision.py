@@ -40,6 +40,8 @@ MIN_SHARE: Final = 0.1
 """Share of the time at the limit below which it does not matter."""
 MAX_BELOW_SHARE: Final = 0.15
 """Upper bound of the share of the time at the limit below which NVLink does not limit the job."""
+LIGHT_LEVEL: Final = 0.105
+"""Level below which traffic is light however long it lasts: what is shown as 10 % of NCCL max."""
 HEAVY_TRAFFIC: Final = 0.3
 """Share of the time with traffic above which a job is communication-heavy."""
 MAX_HIDDEN: Final = 0.15
@@ -144,10 +146,12 @@ def possible_states(
             yield from _states_at_limit(usage, exposed, slack, maybe_sure, maybe_unsure)
     if misses(usage.near, MIN_SHARE):
         if misses(usage.most, MAX_BELOW_SHARE):
-            busy, has_level = usage.busy - usage.unresolved, usage.level >= MIN_SHARE
-            if has_level and (reaches(busy, HEAVY_TRAFFIC) or reaches(usage.mean, MAX_BELOW_SHARE)):
+            busy = usage.busy - usage.unresolved
+            heavy = reaches(busy, HEAVY_TRAFFIC) or reaches(usage.mean, MAX_BELOW_SHARE)
+            if heavy and reaches(usage.level, LIGHT_LEVEL):
                 yield "below"
-            if not has_level or (misses(busy, HEAVY_TRAFFIC) and misses(usage.mean, MAX_BELOW_SHARE)):
+            few = misses(busy, HEAVY_TRAFFIC) and misses(usage.mean, MAX_BELOW_SHARE)
+            if few or misses(usage.level, LIGHT_LEVEL):
                 yield "light"
         if reaches(usage.most, MAX_BELOW_SHARE):
             if exposed is not None and misses(exposed, MAX_HIDDEN):

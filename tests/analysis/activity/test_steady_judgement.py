@@ -174,6 +174,16 @@ def test_a_job_has_one_state_and_slack_only_adds_others(near, at, wider, exposed
     assert state in possible_states(usage, bounds, exposed, slack)
 
 
+def test_traffic_at_a_tenth_of_nccl_max_stays_light():
+    """The level had no slack, so that the state changed with its last digit."""
+    state, seen = "", []
+    for level in (0.1, 0.109, 0.102, 0.107):
+        usage = replace(USAGE, near=0.0, at=0.0, most=0.0, busy=1.0, level=level, mean=level)
+        state, _ = decide_state(usage, BOUNDS, Missing("not read"), True, state)
+        seen.append(state)
+    assert seen == ["light"] * 4
+
+
 def test_traffic_is_hidden_only_if_the_upper_bound_says_so():
     """18 to 50 % at the limit, a third of it exposed, may cost 10 % of the time or not."""
     usage = replace(USAGE, near=0.18, at=0.1, most=0.5, level=0.95)
