@@ -67,9 +67,12 @@ class ClearestUsage:
             self._shown_s = dict.fromkeys(usages, now_s)
             return usages
         for uuid, own in usages.items():
-            if _as_clear(own, self._clearest[uuid]):
+            clearest = self._clearest[uuid]
+            if _as_clear(own, clearest):
                 self._shown[uuid], self._shown_s[uuid] = own, now_s
-                if not _as_clear(self._clearest[uuid], own):
+                # Not by one with more contrast and wider bounds: they would get wider each time.
+                wider = own.most - own.near > clearest.most - clearest.near
+                if not wider and not _as_clear(clearest, own):
                     self._clearest[uuid] = own
             else:
                 self.outdated = True

@@ -97,6 +97,16 @@ def test_a_clear_measurement_is_kept_until_the_traffic_changes():
     assert not kept.outdated
 
 
+def test_clear_measurements_do_not_get_less_clear_one_after_the_other():
+    """Each has a bit more contrast than the one before, and bounds a bit further apart."""
+    kept = ClearestUsage()
+    kept.update({"a": USAGE}, 0.0)
+    for n in range(1, 6):
+        kept.update({"a": replace(USAGE, near=0.6 - 0.03 * n, contrast=0.9 + 0.035 * n)}, float(n))
+    [shown] = kept.update({"a": replace(USAGE, near=0.4)}, 6.0).values()
+    assert shown.most - shown.near == pytest.approx(0.03)
+
+
 def test_a_clear_measurement_expires():
     """Bursts may grow longer at the same mean; where readings cannot show that, the old shares expire."""
     kept, unclear = ClearestUsage(), replace(USAGE, near=0.1, most=0.7)
