@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
+from nvltop.analysis import verdict_text
 from nvltop.analysis.verdict import VERDICT_BY_STATE, VERDICT_IDS
 from nvltop.export.node import families
-from nvltop.model import MAX_HEADLINE, Frame, known
+from nvltop.model import MAX_HEADLINE, Frame, Judgement, known
 from nvltop.report.activity import describe, describe_briefly, judgement_of
 from nvltop.report.check import OK, to_check
 from nvltop.report.json import to_json
@@ -17,6 +18,51 @@ from nvltop.tui.render.view_state import ViewState
 
 DENIES = ("no bottleneck", "NVLink works", "of speed")
 COSTS = ("limits", "limits-part", "may-limit")
+
+
+MEAN_ERROR = 0.06
+"""Relative error of the mean beside shares that are up to ten minutes older; a state allows 5 %."""
+SHARE_ERROR = 0.01
+"""Error of the share of the time with traffic: bursts at the edges of the window."""
+SILENCE_SHARE = 0.15
+"""Share of the rate of the bursts up to which traffic between them counts as none."""
+
+
+def level_contradictions(j: Judgement, said: str) -> list[str]:
+    """Return how the numbers of a job with traffic contradict each other; `said` are its words on the screen.
+
+    Level, reached rate and NCCL max are those of the same links over the same time, so that one follows from
+    the other two, and the mean from the level and the share of the time with traffic.
+    """
+    found = []
+    level, reached, most, whole = j.level, j.reached_bytes_per_s, j.practical_bytes_per_s, j.gpu_bytes_per_s
+    if known(most) and known(level) != known(reached):
+        found.append(f"level {level}, reached {reached}")
+    if known(level) and known(reached) and known(most) and abs(level - reached / most) > 1e-9:
+        found.append(f"level {level:.3f}, reached {reached / most:.3f} of NCCL max")
+    if known(reached) and known(whole):
+        if j.links == "gpu" and most and abs(whole - reached) > 0.02 * reached:
+            found.append(f"reached {reached:.3g}, the GPU {whole:.3g}")
+        if whole < 0.98 * reached:
+            found.append(f"{reached:.3g} over some of the links, {whole:.3g} over all of them")
+    if known(level) and known(j.busy) and known(j.mean) and j.busy:
+        least = j.busy * level * (1 - MEAN_ERROR) - SHARE_ERROR
+        highest = (j.busy + SILENCE_SHARE * (1 - j.busy)) * level * (1 + MEAN_ERROR) + SHARE_ERROR
+        if not least <= j.mean <= highest:
+            found.append(f"{j.busy:.3f} of the time at {level:.3f}, and {j.mean:.3f} on the mean")
+    shown = re.search(r"at <?(\d+)% of NCCL max(?: on (the busiest GPU|the busiest pair))?", said)
+    rates = re.search(r"([\d.]+) of ([\d.]+) GB/s (?:a GPU|on (the busiest GPU|the busiest pair))", said)
+    if shown and rates:
+        a, b = float(rates[1]), float(rates[2])
+        half_a, half_b = (0.5 if v >= 100 else 0.05 if v >= 10 else 0.005 for v in (a, b))
+        rounding = 0.0051 + (half_a + half_b * a / b) / b
+        if abs(float(shown[1]) / 100 - a / b) > rounding:
+            found.append(f"{shown[0]} beside {rates[0]}")
+        if shown[2] != rates[3]:
+            found.append(f"of other links: {shown[0]} beside {rates[0]}")
+    if j.links == "pair" and shown and not shown[2]:
+        found.append(f"of some links, without saying so: {shown[0]}")
+    return found
 
 
 def view_of(frame: Frame) -> ViewState:
@@ -51,6 +97,13 @@ def contradictions(frame: Frame) -> list[str]:
     expect(given["verdict"]["id"] == verdict.id, "JSON has another id")
     expect(given["verdict"]["headline"] == verdict.headline, "JSON has another headline")
     expect(len(given["judgements"]) == len(frame.judgements), "judgements are missing from the JSON")
+    for j, entry in zip(frame.judgements, given["judgements"], strict=False):
+        found += level_contradictions(j, verdict_text.summary(j, {}, {}))
+        level, reached, most = (
+            entry[key] for key in ("level_of_nccl_max", "reached_bytes_per_s", "nccl_max_bytes_per_s")
+        )
+        if level is not None and reached is not None and most is not None:
+            expect(abs(level * most - reached) <= 1e-9 * most, f"JSON: {level} of {most}, {reached}")
     text = to_text(frame)
     expect(verdict.headline in text and verdict.summary in text, "--once has another verdict")
     line, code = to_check(frame, 60.0)
@@ -72,6 +125,8 @@ def contradictions(frame: Frame) -> list[str]:
             expect(judged.state in ("below", "light", "hidden"), f"limit none, state {judged.state}")
         if judged.state in ("limits", "limits-part"):
             expect(bool(activity.limits) and limit not in (None, "none"), "limited, but no limit is reported")
+        found += level_contradictions(judged, said)
+        expect(activity.intensity == judged.level or judged.state == "unknown", "two levels of a job")
         if judged.window_s and known(judged.busy):
             expect(activity.communication == judged.busy, "two shares of communication")
             expect(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from nvltop.formatting import age
-from nvltop.model import MAX_HEADLINE, Job, Judgement, Limit, Maybe, Missing, Overlap, known
+from nvltop.model import MAX_HEADLINE, Job, Judgement, Limit, Missing, Overlap, known
 from nvltop.text import counted
 
 NEARLY_ALWAYS: Final = 0.97
@@ -56,6 +56,20 @@ def limit_share(j: Judgement) -> float:
     return near
 
 
+def of_nccl_max(j: Judgement, share: float, named: bool = False) -> str:
+    """Return `96% of NCCL max`, and of what if that is not the same for all links of the job.
+
+    If `named`, the text says elsewhere which GPU it is.
+    """
+    place = "" if named else place_phrase(j)
+    return f"{percent(share)} of NCCL max{place and f' on {place}'}"
+
+
+def place_phrase(j: Judgement) -> str:
+    """Return the links that the numbers of a job refer to, if they are not those of each of its GPUs."""
+    return "the busiest pair" if j.links == "pair" else "the busiest GPU" if j.gpu else ""
+
+
 def headline(j: Judgement, index_of: Mapping[str, int], suffix: str = "", where: str = "") -> str:
     """Return the headline of a judgement in at most `MAX_HEADLINE` columns.
 
@@ -92,17 +106,15 @@ def _headlines(j: Judgement) -> list[str]:
     if j.state == "hidden":
         return ["NVLink traffic is hidden behind compute", "NVLink traffic is hidden"]
     if j.state == "below" and known(j.busy) and known(j.level):
-        return [f"NVLink busy {percent(j.busy)} {t} at {percent(j.level)} of max" for t in (long, short)]
+        subjects = ("NVLink",) if j.links == "gpu" else ("Busiest pair", "Pair")
+        busy, level = percent(j.busy), percent(j.level)
+        return [f"{what} busy {busy} {t} at {level} of max" for what in subjects for t in (long, short)]
     if j.state in ("light", "below"):
-        if j.state == "below":
-            return [
-                f"NVLink below its limit: {percent(j.mean)} of NCCL max"
-                if known(j.mean)
-                else "NVLink is busy"
-            ]
+        quiet = "NVLink traffic is light" if j.state == "light" else "NVLink below its limit"
         if known(j.mean):
-            return [f"NVLink traffic is light: {percent(j.mean)} of NCCL max"]
-        return ["NVLink traffic is light"]
+            pair = "pair at " if j.links == "pair" else ""
+            return [f"{quiet}: {pair}{percent(j.mean)} of {what}" for what in ("NCCL max", "max")]
+        return [quiet if j.state == "light" else "NVLink is busy"]
     if j.state == "silent":
         quiet = f"No NVLink traffic for {age(j.silent_s)}"
         return [f"{quiet} (step was {seconds(j.step_s)})", quiet] if j.step_s else [quiet]
@@ -111,7 +123,8 @@ def _headlines(j: Judgement) -> list[str]:
             span = f"{j.at_limit:.0%} to {percent(j.at_limit_most)}"
             return [*(f"NVLink may limit {span} {t}" for t in (long, short)), f"NVLink may limit {span}"]
         if known(j.mean):
-            return [f"Measuring: NVLink at {percent(j.mean)} of NCCL max"]
+            what = "NVLink" if j.links == "gpu" else "busiest pair"
+            return [f"Measuring: {what} at {percent(j.mean)} of NCCL max"]
         return ["NVLink carries traffic; its limit is unknown"]
     if j.state == "no-traffic":
         return ["GPUs busy, no NVLink traffic"]
@@ -162,7 +175,7 @@ def _assessment(j: Judgement, index_of: Mapping[str, int]) -> str:
         return _unclear(j)
     if j.state == "light":
         return f"NVLink is not the bottleneck: {_usage(j)}{_upper_bound(j)}"
-    text = f"{_usage(j)}{_where(j, index_of)}"
+    text = f"{_usage(j, j.gpu in index_of)}{_where(j, index_of)}"
     if j.state == "below":
         return (
             f"{text}, below the limit: latency, small messages, a slow rank or NICs hold it back,"
@@ -175,13 +188,18 @@ def _assessment(j: Judgement, index_of: Mapping[str, int]) -> str:
     return f"{text}; {_cost(j)}"
 
 
-def _usage(j: Judgement) -> str:
+def _usage(j: Judgement, named: bool = False) -> str:
     """Return a clause such as `61% of each 2.0 s step moves data at 96% of NCCL max`."""
-    level = f" at {percent(j.level)} of NCCL max" if known(j.level) else ""
+    level = f" at {of_nccl_max(j, j.level, named and _is_named(j))}" if known(j.level) else ""
     if known(j.busy):
         return f"{percent(j.busy)} {time_phrase(j)} moves data{level}"
-    mean = f" {percent(j.mean)} of NCCL max on the mean" if known(j.mean) else " data"
+    mean = f" {of_nccl_max(j, j.mean)} on the mean" if known(j.mean) else " data"
     return f"NVLink moves{mean}, in bursts shorter than a reading"
+
+
+def _is_named(j: Judgement) -> bool:
+    """Return whether the GPU, and the other end of its most used links, say what the numbers refer to."""
+    return bool(j.gpu and (j.remote or j.links == "gpu"))
 
 
 def _upper_bound(j: Judgement) -> str:
@@ -199,8 +217,13 @@ def _where(j: Judgement, index_of: Mapping[str, int]) -> str:
     if j.remote and j.remote in index_of:
         parts.append(f"over its links to GPU {index_of[j.remote]}")
     if j.direction != "both":
-        parts.append(f"{j.direction.upper()} only")
+        parts.append(one_way_phrase(j))
     return f" ({', '.join(parts)})" if parts else ""
+
+
+def one_way_phrase(j: Judgement) -> str:
+    """Return `TX only`, `RX only`, or `one way` if some GPUs send and others receive."""
+    return "one way" if j.direction == "one-way" else f"{j.direction.upper()} only"
 
 
 def _cost(j: Judgement) -> str:
@@ -249,45 +272,6 @@ def _exposed(o: Overlap) -> str:
     return f"{percent(o.exposed)} exposed"
 
 
-class BusBandwidth(NamedTuple):
-    """The bus bandwidth that nccl-tests would report for an all-reduce with the observed traffic, in bytes/s.
-
-    A ring moves the bus bandwidth itself over the links of each GPU. With NVLS the switches add up the data:
-    each GPU moves (n + 1) / n of the data instead of 2 (n - 1) / n. The same traffic is then that of an
-    all-reduce that is 2 (n - 1) / (n + 1) times as fast (1.56 for 8 GPUs). The counters do not show which of
-    the two it is.
-    """
-
-    ring: float
-    """Bus bandwidth if the all-reduce is a ring."""
-    nvls: float | None
-    """Bus bandwidth if NVLS is used; None on boards without NVLS, and for fewer than three GPUs."""
-
-
-def bus_bandwidth(j: Judgement) -> Maybe[BusBandwidth]:
-    """Return the bus bandwidth of a job while its GPUs communicate."""
-    rate, n = j.reached_bytes_per_s, len(j.gpus)
-    if isinstance(rate, Missing):
-        return rate
-    if n < 2 or not rate:
-        return Missing("no exchange between GPUs of this node is seen")
-    if j.direction != "both":
-        return Missing("the traffic goes one way, as no all-reduce does")
-    return BusBandwidth(rate, rate * 2 * (n - 1) / (n + 1) if j.nvls_capable and n > 2 else None)
-
-
-def reached_rate(j: Judgement) -> str:
-    """Return `342 of 357 GB/s a GPU (busbw 342 if ring, 532 if NVLS all-reduce)`; empty if unknown."""
-    busbw, most = bus_bandwidth(j), j.practical_bytes_per_s
-    of = f" of {most / 1e9:.0f}" if known(most) else ""
-    if isinstance(busbw, Missing):
-        if j.direction == "both" or isinstance(j.reached_bytes_per_s, Missing):
-            return ""
-        return f"{j.reached_bytes_per_s / 1e9:.0f}{of} GB/s a GPU, {j.direction.upper()} only"
-    nvls = f", {busbw.nvls / 1e9:.0f} if NVLS" if busbw.nvls else ""
-    return f"{busbw.ring / 1e9:.0f}{of} GB/s a GPU (busbw {busbw.ring / 1e9:.0f} if ring{nvls} all-reduce)"
-
-
 def _silent(j: Judgement) -> str:
     """Return the sentence about a job that stopped moving data while its GPUs are busy."""
     step = f" (step was {seconds(j.step_s)})" if j.step_s else ""
@@ -303,10 +287,10 @@ def _silent(j: Judgement) -> str:
 def _unclear(j: Judgement) -> str:
     """Return the sentence about a job for which the bottleneck is not known."""
     if known(j.at_limit) and known(j.at_limit_most):
-        mean = f"{percent(j.mean)} of NCCL max on the mean, " if known(j.mean) else ""
+        mean = f"{of_nccl_max(j, j.mean)} on the mean, " if known(j.mean) else ""
         return (
             f"The bottleneck cannot be determined: NVLink carries {mean}in bursts shorter than a reading, and"
             f" was at its limit between {j.at_limit:.0%} and {percent(j.at_limit_most)} of the time"
         )
-    mean = f"; so far NVLink carries {percent(j.mean)} of NCCL max" if known(j.mean) else ""
+    mean = f"; so far NVLink carries {of_nccl_max(j, j.mean)}" if known(j.mean) else ""
     return f"The bottleneck cannot be determined yet: {j.why}{mean}"

@@ -36,7 +36,10 @@ JOB_VALUES: Final[tuple[ValueSpec[JobOnGpu], ...]] = (
         _step(lambda step: step.silent_s),
     ),
     ValueSpec(
-        MetricSpec("job_intensity_ratio", "Rate while there is traffic over what NCCL reaches in practice."),
+        MetricSpec(
+            "job_intensity_ratio",
+            "Mean rate of the most used links while they carry traffic over what NCCL reaches on them.",
+        ),
         lambda of: of[0].intensity,
     ),
     ValueSpec(

@@ -105,7 +105,7 @@ class Judgement:
     at_limit_most: Maybe[float] = NOT_READ
     """Upper bound of that share: bursts shorter than a reading may have been at the limit."""
     level: Maybe[float] = NOT_READ
-    """Rate while there is traffic, divided by NCCL max."""
+    """Mean rate while there is traffic, over NCCL max: `reached_bytes_per_s / practical_bytes_per_s`."""
     mean: Maybe[float] = NOT_READ
     """Mean rate divided by NCCL max."""
     nvls: bool = False
@@ -117,12 +117,16 @@ class Judgement:
     remote: str | None = None
     """UUID of the peer of its most used links, on boards without NVSwitches."""
     direction: str = "both"
-    """`tx` or `rx` if only one direction carries much, otherwise `both`."""
+    """`tx` or `rx` if the GPUs only send or only receive, `one-way` if some do either, else `both`."""
     overlap: Maybe[Overlap] = NOT_READ
+    links: str = "gpu"
+    """What rates and shares refer to: `gpu` (all links of a GPU) or `pair` (its links to one other GPU)."""
     reached_bytes_per_s: Maybe[float] = NOT_READ
-    """Rate of one GPU and direction while there is traffic."""
+    """Mean rate of these links in the busier direction while there is traffic."""
     practical_bytes_per_s: Maybe[float] = NOT_READ
-    """Rate that NCCL reaches on the same links."""
+    """Rate that NCCL reaches on these links in one direction."""
+    gpu_bytes_per_s: Maybe[float] = NOT_READ
+    """Mean rate of all links of a GPU in the busier direction while there is traffic."""
     silent_s: float = 0.0
     """Seconds since the last traffic."""
     over_pcie: int = 0
@@ -143,7 +147,7 @@ class Activity:
     communication: Maybe[float] = NOT_READ
     """Share of the time with NVLink traffic, 0 to 1: the median of its GPUs."""
     intensity: Maybe[float] = NOT_READ
-    """Rate while there is traffic, divided by the rate that NCCL reaches on this NVLink generation."""
+    """Mean rate of the most used links while there is traffic, over the rate that NCCL reaches on them."""
     limit: Maybe[str] = NOT_READ
     """What limits the job: `heat`, `power`, `rank` (see `straggler`), `nic`, `pcie` or `nvlink`; `none` if no
     limit is visible."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from nvltop.analysis.job_rates import reached_rate
 from nvltop.analysis.verdict import ACTIVE_STATES
-from nvltop.analysis.verdict_text import percent, reached_rate, seconds
+from nvltop.analysis.verdict_text import of_nccl_max, percent, seconds
 from nvltop.formatting import age
 from nvltop.model import Activity, Frame, Judgement, StepPeriod, known
 from nvltop.report.findings import where
@@ -63,7 +64,7 @@ def describe(frame: Frame, activity: Activity) -> str:
         moves = "moved" if found.state == "silent" else "moves"
         text = f"{moves} data {percent(found.busy)} of the time"
         if known(found.level) and found.busy:
-            text += f" at {percent(found.level)} of NCCL max"
+            text += f" at {of_nccl_max(found, found.level)}"
         parts.append(text)
     if found and found.state in STATE_PHRASES:
         parts.append(STATE_PHRASES[found.state])
@@ -82,7 +83,7 @@ def summarize_parts(frame: Frame, activity: Activity) -> list[str]:
     if found and found.state == "silent":
         return parts or [f"no NVLink traffic for {age(found.silent_s)}"]
     if found and known(found.busy) and found.busy and found.state not in ("no-traffic", "idle"):
-        level = f" at {percent(found.level)} of NCCL max" if known(found.level) else ""
+        level = f" at {of_nccl_max(found, found.level)}" if known(found.level) else ""
         parts.append(f"{percent(found.busy)} comm{level}")
     if activity.straggler:
         parts.append(f"waits for {where(frame, activity.straggler.gpu)}")

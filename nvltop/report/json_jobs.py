@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from nvltop.analysis.verdict_text import bus_bandwidth
+from nvltop.analysis.job_rates import bus_bandwidth
 from nvltop.model import (
     NOT_READ,
     Activity,
@@ -108,6 +108,7 @@ def judgement(j: Judgement, index_of: Mapping[str, int]) -> dict[str, Any]:
         share_without_traffic=1 - j.busy if known(j.busy) else j.busy,
         share_at_limit=j.at_limit,
         share_at_limit_most=j.at_limit_most,
+        links=j.links,
         level_of_nccl_max=j.level,
         mean_of_nccl_max=j.mean,
         nvls_level=j.nvls,
@@ -124,6 +125,7 @@ def judgement(j: Judgement, index_of: Mapping[str, int]) -> dict[str, Any]:
         },
         reached_bytes_per_s=j.reached_bytes_per_s,
         nccl_max_bytes_per_s=j.practical_bytes_per_s,
+        gpu_bytes_per_s=j.gpu_bytes_per_s,
         busbw_if_ring_bytes_per_s=busbw if isinstance(busbw, Missing) else busbw.ring,
         busbw_if_nvls_bytes_per_s=busbw if isinstance(busbw, Missing) else busbw.nvls or NO_NVLS,
         silent_s=round(j.silent_s, 1),

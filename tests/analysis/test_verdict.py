@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nvltop.analysis import verdict_text
+from nvltop.analysis import job_rates, verdict_text
 from nvltop.analysis.verdict import VERDICT_BY_STATE, VERDICT_IDS, node_verdict
 from nvltop.model import MAX_HEADLINE, Finding, Judgement, Limit, Missing, Overlap, Severity, Tick
 from nvltop.nvml.session import GpuReader
@@ -109,6 +109,7 @@ def judgement(state="may-limit", **values):
     defaults = {
         "window_s": 60.0, "step_s": 2.0, "busy": 0.61, "at_limit": 0.6, "at_limit_most": 0.6, "level": 0.96,
         "mean": 0.58, "reached_bytes_per_s": 342e9, "practical_bytes_per_s": 357e9,
+        "gpu_bytes_per_s": 342e9,
     }  # fmt: skip
     return Judgement(**{"job": None, "gpus": ("a", "b", "c", "d"), "state": state, **defaults, **values})
 
@@ -159,16 +160,45 @@ def test_the_sentence_of_a_job_whose_communication_is_exposed():
 
 def test_bus_bandwidth_has_two_readings_that_differ_by_the_formula():
     found = judgement(nvls_capable=True, gpus=tuple("abcdefgh"))
-    busbw = verdict_text.bus_bandwidth(replace(found, reached_bytes_per_s=309e9))
+    busbw = job_rates.bus_bandwidth(replace(found, gpu_bytes_per_s=309e9))
     assert busbw.ring == 309e9
     # health.md: 480 GB/s of busbw for algbw 275 GB/s, which is 309 GB/s on the wire.
     assert busbw.nvls == pytest.approx(309e9 * 14 / 9)
     assert busbw.nvls / 1.75 == pytest.approx(275e9, rel=0.01)
-    assert verdict_text.bus_bandwidth(judgement()).nvls is None
+    assert job_rates.bus_bandwidth(judgement()).nvls is None
     assert (
-        verdict_text.reached_rate(found)
-        == "342 of 357 GB/s a GPU (busbw 342 if ring, 532 if NVLS all-reduce)"
+        job_rates.reached_rate(found) == "342 of 357 GB/s a GPU (busbw 342 if ring, 532 if NVLS all-reduce)"
     )
+
+
+def test_the_words_say_which_links_the_numbers_are_of():
+    """Over one of three straight links a ring reaches all that it can, and a third of what the GPU could."""
+    pair = {"links": "pair", "reached_bytes_per_s": 77e9, "practical_bytes_per_s": 80e9}
+    found = judgement(**pair, gpu_bytes_per_s=231e9)
+    assert "96% of NCCL max on the busiest pair" in verdict_text.summary(found, INDEX, {})
+    text = "77 of 80 GB/s on the busiest pair"
+    assert job_rates.reached_rate(found) == f"{text}, 231 a GPU (busbw 231 if ring all-reduce)"
+    # A single pair does not make an all-reduce. Where both ends are named, "the busiest" adds nothing.
+    found = judgement(**pair, gpu_bytes_per_s=77e9, gpu="a", remote="d")
+    assert job_rates.reached_rate(found) == text
+    summary = verdict_text.summary(found, INDEX, {})
+    assert "at 96% of NCCL max (on GPU 0, over its links to GPU 3)" in summary
+    assert job_rates.reached_rate(judgement(gpu="a")) == "342 of 357 GB/s on the busiest GPU"
+    below = judgement("below", **pair, level=0.4)
+    assert verdict_text.headline(below, INDEX) == "Pair busy 61% of each step at 40% of max"
+
+
+def test_bursts_that_are_not_resolved_show_no_rate():
+    missing = Missing("the bursts are shorter than the readings")
+    found = judgement(level=missing, reached_bytes_per_s=missing, gpu_bytes_per_s=missing)
+    assert job_rates.reached_rate(found) == ""
+
+
+def test_small_rates_keep_three_digits():
+    found = judgement(reached_bytes_per_s=0.4321e9, direction="one-way", level=0.0012)
+    assert job_rates.reached_rate(found) == "0.432 of 357 GB/s a GPU, one way"
+    found = judgement(reached_bytes_per_s=19.42e9, practical_bytes_per_s=20e9, gpu="a")
+    assert job_rates.reached_rate(found) == "19.4 of 20 GB/s on the busiest GPU"
 
 
 def frames(bench):

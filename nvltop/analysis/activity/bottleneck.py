@@ -11,10 +11,12 @@ from nvltop.analysis.activity.bursts import SILENCE_SHARE
 from nvltop.analysis.activity.compute_series import ComputeSeries
 from nvltop.analysis.activity.decision import (
     RING_LIMIT,
+    JobUsage,
     busy_share,
     combine_usage,
     fill_judgement,
     limit_bounds,
+    most_used_links,
     practical_rate,
 )
 from nvltop.analysis.activity.gpu_groups import GpuGroup
@@ -243,22 +245,18 @@ class BottleneckEvaluator:
                 mean=median(v.mean for v in usages.values()),
             )
         combined = combine_usage(usages)
+        if not combined.gpu and (pair := _limited_pair(usages, traces)):
+            combined = JobUsage(usages[pair], pair)
         if end_s - job.overlap_s >= OVERLAP_INTERVAL_S:
             job.overlap_s = end_s
             overlap = self._overlap(members, traces, usages, start_s)
             if overlap != NO_CONTRAST or not job.clearest.outdated:
                 job.overlap = overlap
         before = job.last.state if job.last else ""
-        practical = practical_rate(members, combined.gpu)
-        found = fill_judgement(blank, combined, bounds, job.overlap, practical, before)
-        if combined.gpu:
-            return replace(found, remote=traces[combined.gpu].remote)
-        # Two GPUs may fill the links between them while the others do not.
-        most = max(v.near for v in usages.values())
-        pair = [uuid for uuid, v in usages.items() if v.near >= SIMILAR_LIMIT * most]
-        if len(pair) == 2 < len(usages) and most and traces[pair[0]].remote == pair[1]:
-            return replace(found, gpu=pair[0], remote=pair[1])
-        return found
+        links = most_used_links(traces, combined.gpu)
+        practical = practical_rate(members, links)
+        found = fill_judgement(blank, combined, bounds, job.overlap, links, practical, before)
+        return replace(found, remote=traces[combined.gpu].remote) if combined.gpu else found
 
     def _overlap(
         self,
@@ -319,6 +317,15 @@ class BottleneckEvaluator:
         if busy:
             return replace(last, state="silent")
         return replace(last, state="no-traffic" if working else "idle")
+
+
+def _limited_pair(usages: Mapping[str, LinkUsage], traces: Mapping[str, UsageTrace]) -> str | None:
+    """Return one end of a pair of GPUs that fill the links between them while the others do not."""
+    most = max(v.near for v in usages.values())
+    ends = [uuid for uuid, v in usages.items() if v.near >= SIMILAR_LIMIT * most]
+    if len(ends) == 2 < len(usages) and most and traces[ends[0]].remote == ends[1]:
+        return ends[0]
+    return None
 
 
 def _without_speed(members: Sequence[GpuFrame]) -> bool:

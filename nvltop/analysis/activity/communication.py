@@ -13,7 +13,7 @@ from nvltop.analysis.activity.bursts import SILENCE_SHARE, base_level, burst_lev
 from nvltop.analysis.activity.traffic_series import MIN_READ_SHARE, TOO_MANY_GAPS
 from nvltop.frozen import frozen
 from nvltop.median import median
-from nvltop.model import Maybe, Missing
+from nvltop.model import Maybe, Missing, known
 
 MAX_BASE_SHARE: Final = 0.1
 """Share of the burst level above which the rate between bursts is no longer a silence."""
@@ -57,11 +57,15 @@ def measure_communication(values: Sequence[float], most: float) -> Maybe[Communi
     if low > MAX_BASE_SHARE * (low + high):
         rate = sum(read) / len(read)
         return Communication(1.0, rate) if rate >= CONTINUOUS_LEVEL * most else NEVER_PAUSES
-    return _measure_bursts([v - low if v == v else 0.0 for v in values], len(read), high, most)
+    found = _measure_bursts([v - low if v == v else 0.0 for v in values], len(read), high, most)
+    return Communication(found.share, found.rate + low) if known(found) and found.share else found
 
 
 def _measure_bursts(values: Sequence[float], read: int, high: float, most: float) -> Maybe[Communication]:
-    """Return the share of the time in bursts of level `high`; `read` is the number of cells read."""
+    """Return the share of the time in bursts, and their rate above the rate between them.
+
+    `high` is the level of the bursts, and `read` the number of cells that were read.
+    """
     cells, moved, unsure = 0.0, 0.0, 0.0
     short: list[tuple[float, float]] = []
     for a, b in ranges_above(values, SILENCE_SHARE * high):

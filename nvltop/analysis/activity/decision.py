@@ -12,7 +12,7 @@ from operator import attrgetter
 from typing import Final
 
 from nvltop.analysis.activity.link_usage import LinkUsage
-from nvltop.analysis.activity.usage_trace import LimitBounds
+from nvltop.analysis.activity.usage_trace import LimitBounds, UsageTrace
 from nvltop.analysis.link_capacity import ceiling
 from nvltop.frozen import frozen
 from nvltop.median import median
@@ -52,8 +52,13 @@ MAX_SPREAD: Final = 0.05
 """Difference of the shares at the limit below which all GPUs are alike, and none is named."""
 MIN_TRAFFIC_RATIO: Final = 1.1
 """Mean traffic over the median of the others above which a GPU is used differently."""
-ONE_SIDED_RATIO: Final = 2.0
-"""Ratio of TX and RX above which the traffic goes in one direction."""
+MIN_BALANCE: Final = 0.5
+"""Bytes of one direction over those of the other below which the traffic of a GPU goes in one direction."""
+MOSTLY_SENT: Final = 1 / (1 + MIN_BALANCE)
+"""Share of sent bytes above which such a GPU sends, and of received bytes above which it receives."""
+
+ALL_LINKS: Final = 0.99
+"""Share of the rate of all links above which the most used links are all links of the GPU."""
 
 Comparison = Callable[[float, float], bool]
 
@@ -89,6 +94,16 @@ class JobUsage:
     usage: LinkUsage
     gpu: str | None
     """UUID of the GPU that is at its limit for longer than the others, if there is one."""
+
+
+@frozen
+class MostUsedLinks:
+    """The links that the numbers of a job refer to."""
+
+    kind: str
+    """`gpu` or `pair`; see `Judgement.links`."""
+    limit_bytes_per_s: float
+    """Rate in one direction that their shares refer to: NCCL max, or the speed if no figure is published."""
 
 
 def combine_usage(usages: Mapping[str, LinkUsage]) -> JobUsage:
@@ -193,6 +208,7 @@ def fill_judgement(
     job: JobUsage,
     bounds: LimitBounds,
     overlap: Maybe[Overlap],
+    links: MostUsedLinks,
     practical: Maybe[float],
     before: str,
 ) -> Judgement:
@@ -202,9 +218,9 @@ def fill_judgement(
     busy = busy_share(usage)
     has_figure = known(practical)
     no_figure = practical if isinstance(practical, Missing) else Missing(NO_PUBLISHED_FIGURE)
-    direction = "both"
-    if max(usage.tx, usage.rx) > ONE_SIDED_RATIO * min(usage.tx, usage.rx):
-        direction = "tx" if usage.tx > usage.rx else "rx"
+    level: Maybe[float] = Missing(BURSTS_TOO_SHORT) if isinstance(busy, Missing) else usage.level
+    reached = level * links.limit_bytes_per_s if known(level) else level
+    whole = usage.gpu_rate if known(level) else level
     most = usage.most if isinstance(busy, Missing) else min(usage.most, busy)
     near = min(usage.near, most)
     return replace(
@@ -214,31 +230,41 @@ def fill_judgement(
         busy=busy,
         at_limit=near if has_figure or near else no_figure,
         at_limit_most=max(near, most) if has_figure else no_figure,
-        level=no_figure
-        if not has_figure
-        else Missing(BURSTS_TOO_SHORT)
-        if isinstance(busy, Missing)
-        else usage.level,
+        level=level if has_figure else no_figure,
         mean=usage.mean if has_figure else no_figure,
         nvls_capable=bool(bounds.nvls),
         nvls=bool(bounds.nvls) and bounds.near <= usage.level < bounds.at,
         gpu=job.gpu,
-        direction=direction,
+        direction=direction_of(usage),
         overlap=overlap,
-        reached_bytes_per_s=max(usage.tx, usage.rx),
+        links=links.kind,
+        reached_bytes_per_s=reached,
         practical_bytes_per_s=practical,
+        gpu_bytes_per_s=reached if links.kind == "gpu" else whole,
     )
 
 
-def practical_rate(members: Sequence[GpuFrame], gpu: str | None) -> Maybe[float]:
-    """Return NCCL max per GPU and direction in bytes/s: of `gpu`, or the median, as in `combine_usage`."""
-    speeds: list[float] = []
+def direction_of(usage: LinkUsage) -> str:
+    """Return the direction of the traffic; see `Judgement.direction`."""
+    if usage.balance >= MIN_BALANCE:
+        return "both"
+    return "tx" if usage.sent > MOSTLY_SENT else "rx" if usage.sent < 1 - MOSTLY_SENT else "one-way"
+
+
+def most_used_links(traces: Mapping[str, UsageTrace], gpu: str | None) -> MostUsedLinks:
+    """Return the links that the numbers of a job refer to: of `gpu`, or of the median GPU."""
+    used = [traces[gpu]] if gpu else list(traces.values())
+    limits = [t.limit for t in used]
+    pairs = [t for t, limit in zip(used, limits, strict=True) if limit < ALL_LINKS * t.gpu_limit]
+    # An even number of GPUs may have pairs with one link and with two: there is none with the mean of them.
+    usual = sorted(limits)[(len(limits) - 1) // 2]
+    return MostUsedLinks("pair" if 2 * len(pairs) > len(used) else "gpu", usual)
+
+
+def practical_rate(members: Sequence[GpuFrame], links: MostUsedLinks) -> Maybe[float]:
+    """Return NCCL max of the most used links in bytes/s, or why it is not known for a GPU of the job."""
     for g in members:
-        share, speed = g.nvlink.ceiling, g.nvlink.speed_bytes_per_s
-        if isinstance(share, Missing):
-            return share
-        if isinstance(speed, Missing):
-            return speed
-        if gpu is None or g.gpu.uuid == gpu:
-            speeds.append(share * speed)
-    return median(speeds) if speeds else Missing("no NVLink")
+        for value in (g.nvlink.ceiling, g.nvlink.speed_bytes_per_s):
+            if isinstance(value, Missing):
+                return value
+    return links.limit_bytes_per_s

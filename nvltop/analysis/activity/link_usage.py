@@ -7,9 +7,7 @@ known: the time at the limit is at least 0, and at most its volume divided by th
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterable, Sequence
-from itertools import accumulate, chain, starmap
+from collections.abc import Sequence
 from operator import mul
 from typing import Final
 
@@ -46,9 +44,8 @@ MIN_FILLED: Final = 2.0
 MIN_RESOLVED: Final = 3
 """Number of readings that a burst must touch so that one of them lies completely inside it."""
 MIN_UNRESOLVED: Final = 0.01
-"""Share of the time in unresolved bursts up to which they do not matter: one at the edge of the window."""
-MOSTLY_SHORT_RATIO: Final = 2
-"""Short bursts per resolved burst above which the level of the traffic is that of the short bursts."""
+"""Share of the time in unresolved bursts up to which they have the rate of the others: one at the edge of the
+window."""
 
 
 @frozen
@@ -70,11 +67,13 @@ class LinkUsage:
     most: float
     """Share of the time at or near the limit, upper bound."""
     level: float
-    """Rate while there is traffic, as a share of NCCL max; a lower bound for unresolved bursts."""
-    tx: float
-    """Bytes/s sent while there is traffic."""
-    rx: float
-    """Bytes/s received while there is traffic."""
+    """Mean rate while there is traffic, as a share of NCCL max; a lower bound for unresolved bursts."""
+    gpu_rate: float
+    """Bytes/s over all links of the GPU in the busier direction at that level."""
+    sent: float
+    """Mean TX over the sum of mean TX and RX, all readings alike."""
+    balance: float
+    """Mean rate of the direction with less, over that of the other; 1 without traffic."""
     contrast: float
     """Mean rate weighted by the data moved, as a share of NCCL max; lower if readings are longer."""
     burst_readings: float
@@ -83,18 +82,24 @@ class LinkUsage:
 
 @mutable
 class _BurstTimes:
-    """Sums of seconds over bursts; the fields are as in `LinkUsage`."""
+    """Sums of seconds over bursts; unless stated otherwise, the fields are as in `LinkUsage`."""
 
     bounds: LimitBounds
     at: float = 0.0
     near: float = 0.0
     most: float = 0.0
-    busy: float = 0.0
+    known: float = 0.0
+    """Seconds at a known rate."""
     unresolved: float = 0.0
+    moved: float = 0.0
+    """Volume at known rates, in seconds at NCCL max."""
+    moved_unresolved: float = 0.0
+    """Volume of unresolved bursts, in seconds at NCCL max."""
 
-    def add_known(self, seconds: float, rate: float) -> None:
-        """Add `seconds` at a known rate."""
-        self.busy += seconds
+    def add_known(self, seconds: float, rate: float, moved: float | None = None) -> None:
+        """Add `seconds` at a known rate or above, in which `moved` was moved if not all were at that rate."""
+        self.known += seconds
+        self.moved += seconds * rate if moved is None else moved
         if rate >= self.bounds.near:
             self.near += seconds
             self.most += seconds
@@ -104,23 +109,34 @@ class _BurstTimes:
     def add_unresolved(self, moved: float, seconds: float) -> None:
         """Add a burst of unknown rate with the volume `moved` within `seconds`."""
         self.most += min(seconds, moved / self.bounds.near)
-        self.busy += seconds
         self.unresolved += seconds
+        self.moved_unresolved += moved
+
+    def busy_and_level(self, read_s: float) -> tuple[float, float]:
+        """Return the seconds with traffic, and the mean rate meanwhile."""
+        if self.known and self.unresolved <= MIN_UNRESOLVED * read_s:
+            level = self.moved / self.known
+            return self.known + self.moved_unresolved / level, level
+        busy_s = self.known + self.unresolved
+        return busy_s, (self.moved + self.moved_unresolved) / busy_s
 
 
 def measure_usage(spans: UsageSpans, bounds: LimitBounds) -> Maybe[LinkUsage]:
     """Return the link usage of one GPU over the spans of a window."""
-    shares, seconds = spans.shares, spans.seconds
+    shares, seconds, tx, rx = spans.shares, spans.seconds, spans.tx, spans.rx
     read_s = total_s = sum(seconds)
     known_shares = shares
     if sum(shares) != sum(shares):
         read_s = sum(d for d, w in zip(seconds, shares, strict=True) if w == w)
-        known_shares = [w if w == w else 0.0 for w in shares]
+        known_shares, tx, rx = (
+            [v if w == w else 0.0 for v, w in zip(column, shares, strict=True)] for column in (shares, tx, rx)
+        )
     if not shares or read_s < MIN_READ_SHARE * total_s:
         return TOO_MANY_GAPS
-    mean = sum(map(mul, seconds, known_shares)) / read_s
-    if max(known_shares) < MIN_TRAFFIC_SHARE:
-        return LinkUsage(read_s, mean, 0.0, 0.0, 0.0, 0.0, mean / bounds.near, mean, 0.0, 0.0, mean, 0.0)
+    total = sum(map(mul, seconds, known_shares))
+    mean = total / read_s
+    if max(known_shares) <= MIN_TRAFFIC_SHARE:
+        return LinkUsage(read_s, mean, 0.0, 0.0, 0.0, 0.0, mean / bounds.near, 0.0, 0.0, 0.5, 1.0, mean, 0.0)
     high = burst_level(known_shares)
     low = base_level(known_shares)
     tops = ranges_above(known_shares, MOST_OF_LEVEL * high)
@@ -141,24 +157,20 @@ def measure_usage(spans: UsageSpans, bounds: LimitBounds) -> Maybe[LinkUsage]:
                 if abs(other - volume) <= SIMILAR_VOLUME * volume
             ]
             _add_short(seconds, known_shares, a, b, volume, alike, times)
-    # A few resolved bursts among many short ones are not representative.
-    if len(short) > MOSTLY_SHORT_RATIO * len(resolved):
-        inner = short
-    else:
-        inner = [(a + 1, b - 1) for a, b in resolved]
-    inner_seconds = _joined(seconds, inner)
-    inner_s = sum(inner_seconds)
-    busy, unresolved = times.busy / read_s, times.unresolved / read_s
+    busy_s, level = times.busy_and_level(read_s)
+    busy, unresolved = busy_s / read_s, times.unresolved / read_s
     burst_readings = sum(b - a for a, b in tops) / len(tops)
     if burst_readings < MIN_FILLED and max(known_shares) >= bounds.near:
         # Some bursts reach the limit, and their readings do not show that the others do not.
         times.most = max(times.most, mean * read_s / bounds.near)
-    rate = _usual_rate(_joined(known_shares, inner), inner_seconds)
     if unresolved > MIN_UNRESOLVED:
         # Similar bursts still show their length if some of them fill a reading.
         estimate = measure_communication(shares, 1.0)
         if known(estimate) and estimate.share:
-            busy, rate, unresolved = estimate.share, estimate.rate, 0.0
+            busy, level, unresolved = estimate.share, estimate.rate, 0.0
+    sent, received, gpu_limit = sum(tx), sum(rx), spans.gpu_limit
+    if gpu_limit != gpu_limit:
+        gpu_limit = sum(map(mul, seconds, map(max, tx, rx))) / total
     return LinkUsage(
         seconds=read_s,
         mean=mean,
@@ -167,28 +179,13 @@ def measure_usage(spans: UsageSpans, bounds: LimitBounds) -> Maybe[LinkUsage]:
         at=min(1.0, times.at / read_s),
         near=min(1.0, times.near / read_s),
         most=min(1.0, times.most / read_s),
-        level=rate,
-        tx=sum(map(mul, _joined(spans.tx, inner), inner_seconds)) / inner_s,
-        rx=sum(map(mul, _joined(spans.rx, inner), inner_seconds)) / inner_s,
+        level=level,
+        gpu_rate=level * gpu_limit,
+        sent=sent / (sent + received),
+        balance=min(sent, received) / max(sent, received),
         contrast=high,
         burst_readings=burst_readings,
     )
-
-
-def _joined(values: Sequence[float], ranges: Iterable[tuple[int, int]]) -> list[float]:
-    """Return the values in some ranges, one after the other."""
-    return list(chain.from_iterable([values[a:b] for a, b in ranges]))
-
-
-def _usual_rate(rates: Iterable[float], seconds: Iterable[float]) -> float:
-    """Return the rate up to which half of the data moved, from the rate and length of each reading.
-
-    Readings that contain the edge of a burst carry little of its data, so that they do not count as its rate.
-    A median of the readings would be the rate of either half of them if they alternate.
-    """
-    ranked = sorted(zip(rates, seconds, strict=True))
-    moved = list(accumulate(starmap(mul, ranked)))
-    return ranked[bisect_left(moved, moved[-1] / 2)][0] if ranked else 0.0
 
 
 def _volume(moved: Sequence[float], a: int, b: int) -> float:
@@ -207,7 +204,8 @@ def _add_resolved(
     if (least >= near and (least >= at or most < at)) or (
         b - a < LONG_BURST and most < near and most - least <= MAX_STEADY_SPREAD * most
     ):
-        times.add_known(sum(seconds[a + 1 : b - 1]), least)
+        inner_s = seconds[a + 1 : b - 1]
+        times.add_known(sum(inner_s), least, sum(map(mul, inner_s, inner)))
     else:
         steady = _steady_readings(inner, min(1.0, FULL_SPREAD_READING_S / (sum(seconds[a:b]) / (b - a))))
         for i, is_steady in enumerate(steady, start=a + 1):

@@ -36,6 +36,8 @@ class LimitBounds(NamedTuple):
 class UsageSpans(NamedTuple):
     """Consecutive spans as columns, oldest first; shares are NaN where unknown."""
 
+    gpu_limit: float
+    """Rate of all links of the GPU that a share of 1 stands for, bytes/s; NaN if it stands for some links."""
     starts_s: list[float]
     seconds: list[float]
     shares: list[float]
@@ -66,6 +68,7 @@ class UsageTrace:
     """The spans of one GPU, newest last, in packed columns."""
 
     __slots__ = (
+        "_limits",
         "_pending_s",
         "_rx",
         "_seconds",
@@ -73,6 +76,7 @@ class UsageTrace:
         "_starts_s",
         "_tx",
         "at_limit_s",
+        "gpu_limit",
         "newest_s",
         "oldest_s",
         "read_s",
@@ -94,6 +98,10 @@ class UsageTrace:
 
         Empty behind NVSwitches.
         """
+        self.gpu_limit = 0.0
+        """Rate of all links of the GPU in one direction that a share of 1 stands for, bytes/s."""
+        self._limits: dict[str, float] = {}
+        """The same for the links to each remote GPU."""
         self._pending_s = 0.0
         """Length of the newest span if no part of it is counted as at the limit; else 0."""
 
@@ -102,6 +110,7 @@ class UsageTrace:
         seconds = span.end_s - span.start_s
         if seconds <= 0 or practical <= 0:
             return
+        self.gpu_limit = practical
         share = max(span.tx_bytes_per_s, span.rx_bytes_per_s) / practical
         for peer in span.peers:
             share = max(share, self._add_peer(peer, seconds, ceiling))
@@ -131,6 +140,7 @@ class UsageTrace:
         share = max(peer.tx_bytes_per_s, peer.rx_bytes_per_s) / practical if practical > 0 else 0.0
         if share != share:
             return 0.0
+        self._limits[peer.remote] = practical
         before = self.remotes.get(peer.remote, 0.0)
         self.remotes[peer.remote] = before + min(1.0, seconds / 60.0) * (share - before)
         return share
@@ -166,7 +176,8 @@ class UsageTrace:
         """Return the spans whose centre lies between two times."""
         first, last = self._indices(start_s, end_s)
         columns = (self._starts_s, self._seconds, self._shares, self._tx, self._rx)
-        return UsageSpans(*(column[first:last].tolist() for column in columns))
+        limit = math.nan if self.remotes else self.gpu_limit
+        return UsageSpans(limit, *(column[first:last].tolist() for column in columns))
 
     def traffic_between(self, start_s: float, end_s: float, threshold: float) -> NewTraffic:
         """Return the traffic between two times; spans with a share up to `threshold` are without traffic."""
@@ -196,6 +207,13 @@ class UsageTrace:
     def remote(self) -> str | None:
         """UUID of the GPU at the other end of the most used links; None behind NVSwitches."""
         return max(self.remotes, key=self.remotes.__getitem__, default=None)
+
+    @property
+    def limit(self) -> float:
+        """Rate of the most used links in one direction that a share of 1 stands for, bytes/s."""
+        return (
+            self._limits[max(self.remotes, key=self.remotes.__getitem__)] if self.remotes else self.gpu_limit
+        )
 
 
 def after_gap(traces: Mapping[str, UsageTrace], start_s: float, end_s: float) -> float:

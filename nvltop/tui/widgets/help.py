@@ -83,7 +83,9 @@ IS NVLINK WORKING, AND IS IT MY BOTTLENECK?
   could not be. NVLink limits a job while it is at 90 % of NCCL max, unless
   computation hides the traffic: "may limit" means that this is not known. An
   NVLS all-reduce reaches 80 % of NCCL max on Hopper, 69 % on Blackwell. All
-  numbers are means over complete steps, about a minute.
+  numbers are means over complete steps, about a minute, and rates are means
+  while there is traffic. Without NVSwitches the links between two GPUs are a
+  limit of their own: the numbers are then those of the busiest pair.
   busbw of nccl-tests for an all-reduce among n GPUs, from the rate R of one
   GPU and direction: R for a ring, R x 2 (n - 1) / (n + 1) for NVLS. The
   counters do not show which of them it is.

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from nvltop.analysis.job_rates import reached_rate
+from nvltop.model import known
 from tests.agreement import contradictions
 
-from .corpus import HEAD, bursts, drawn, four, named, table
+from .corpus import HEAD, LIMITS, bursts, drawn, flat, four, named, table
 from .patterns import Drawn
 from .simulated import Job, Node, outcome, spinning, state_of
 
@@ -49,6 +51,34 @@ def test_all_outputs_agree_at_any_second_of_a_job():
         node = Node(replace(by_name[name], seconds=0.0))
         for _ in range(36):
             assert contradictions(node.run(2.0)) == []
+
+
+def test_a_job_in_which_one_gpu_sends_to_the_other_reaches_the_rate_of_one_direction():
+    """The mean of what two GPUs send was half of it, as that of an all-reduce in both directions."""
+    flow, nothing = flat(0.96), flat(0.0)
+    frame = Node(Job("", "", "pair", [flow, nothing], LIMITS, received=[nothing, flow], seconds=20.0)).run()
+    [j] = frame.judgements
+    assert j.direction == "one-way"
+    assert j.level == pytest.approx(0.96, abs=0.005)
+    reached, most = j.reached_bytes_per_s, j.practical_bytes_per_s
+    assert known(reached)
+    assert known(most)
+    assert reached / most == pytest.approx(j.level)
+    assert reached_rate(j).endswith(" GB/s a GPU, one way")
+    assert contradictions(frame) == []
+
+
+def test_a_level_is_that_of_the_most_used_links_and_the_bus_bandwidth_that_of_the_gpu():
+    by_name = {job.name: job for job in CORPUS}
+    [ring] = Node(by_name["ring over 4 of 12 straight links, constant"]).run().judgements
+    [all_to_all] = Node(by_name["all to all over straight links at the limit"]).run().judgements
+    assert ring.links == all_to_all.links == "pair"
+    assert ring.practical_bytes_per_s == pytest.approx(all_to_all.practical_bytes_per_s)
+    assert ring.gpu_bytes_per_s == pytest.approx(ring.reached_bytes_per_s, rel=1e-3)
+    assert known(all_to_all.reached_bytes_per_s)
+    assert all_to_all.gpu_bytes_per_s == pytest.approx(3 * all_to_all.reached_bytes_per_s, rel=1e-3)
+    [bridge] = Node(by_name["a bridge at a third"]).run().judgements
+    assert bridge.links == "gpu"
 
 
 def test_a_silent_job_keeps_its_step_and_shares():

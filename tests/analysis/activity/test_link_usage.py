@@ -59,6 +59,22 @@ def test_the_upper_bound_holds_and_the_lower_one_is_never_far_above_the_truth(
     assert 0.0 <= found.at <= found.near <= found.most <= 1.0
 
 
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(
+    period=st.floats(0.3, 15.0), duty=st.floats(0.05, 0.95), rate=st.floats(0.05, 1.05),
+    interval=st.sampled_from([0.25, 1.0]), seed=st.integers(1, 99),
+)  # fmt: skip
+def test_the_level_is_the_volume_over_the_time_with_traffic(period, duty, rate, interval, seed):
+    """So the mean follows from what is shown of a job, however long its bursts are in readings."""
+    trace = read(drawn(period, duty, rate, 0.02, seed), interval=interval, seed=seed)
+    found = measure_usage(trace.between(1.0, 58.0), BOUNDS)
+    assert found.busy * found.level == pytest.approx(found.mean, rel=0.06, abs=0.006)
+    assert found.level <= 1.02 * rate
+    # On a board with switches NCCL max is 1 here.
+    assert found.gpu_rate == pytest.approx(found.level, rel=1e-6)
+    assert not found.busy or (found.sent, found.balance) == pytest.approx((2 / 3, 0.5), rel=1e-6)
+
+
 @pytest.mark.parametrize(("rate", "near"), [(0.97, 0.6), (0.87, 0.6), (0.6, 0.0)])
 def test_bursts_that_fill_readings_show_their_rate(rate, near):
     found = measure_usage(read(drawn(3.0, 0.6, rate, 0.01, 3)).between(1.0, 58.0), BOUNDS)
