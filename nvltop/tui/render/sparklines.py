@@ -105,22 +105,27 @@ class _Line:
         """Draw the cells of `values` from cell `done` up to `until`, and remove those before `first`."""
         shape, gone, kept = self.shape, first - self.first, self.done - self.first
         columns, its = _cells(values, shape, roles)
+        stays = not gone and bool(self.lines) and len(its) <= MAX_GAP
         texts = columns[0] if len(columns) == 1 else _joined(columns, shape.rows)
-        if gone or not self.lines or len(its) > MAX_GAP:
+        if stays and shape.rows == 1:
+            run = with_cells(self._runs[0], kept, texts[0], its)
+            self._runs, self.lines = (run,), [(run,)]
+        elif not stays:
             pad = shape.cells + first - until
             all_roles = (*self._runs[0][1][gone:kept], *its, *[roles[0]] * pad)
             self._runs = [
                 (old[gone:kept] + text + BLANK * pad, all_roles)
                 for (old, _), text in zip(self._runs, texts, strict=True)
             ]
+            self.lines = _lines(self._runs, shape)
             self.is_even = True
         else:
             # What is behind is blank already.
             self._runs = [
                 with_cells(run, kept, text, its) for run, text in zip(self._runs, texts, strict=True)
             ]
+            self.lines = _lines(self._runs, shape)
         self.first, self.done = first, until
-        self.lines = _lines(self._runs, shape)
         if values:
             self._newest = values[-1]
         self.is_even = self.is_even and self._looks_even()
@@ -383,10 +388,13 @@ def _cells(
         full = 0.0
     top = style.steps * rows - 1
     columns, its = [], []
-    for left, right in zip(values[::2], values[1::2], strict=True):
+    for i in range(0, len(values), 2):
+        left, right = values[i], values[i + 1]
         if not style.halves:
             left, right = _mean(left, right), math.nan
-        low, high = _height(left, full, top), _height(right, full, top)
+        # Most values are between the ends of the scale.
+        low = 1 + int(left / full * top + 0.5) if 0 < left < full else _height(left, full, top)
+        high = 1 + int(right / full * top + 0.5) if 0 < right < full else _height(right, full, top)
         columns.append(style.column(low, high, rows, down))
         # Comparisons with NaN are false.
         higher = right if right > left or left != left else left

@@ -47,23 +47,30 @@ def rows(view: ViewState, width: int, height: int) -> list[Row]:
     lines = view.mirrored(tx, rx, width, full, bars, every_s) if height > 2 else []
     out += lines
     if times:
-        out.append(fit([(_times(view, view.spark_shape(width, full, every_s)), "dim")], width))
+        out.append(_times(view, view.spark_shape(width, full, every_s)))
     return out + [fit([], width)] * (height - len(out))
 
 
-def _times(view: ViewState, shape: SparkShape) -> str:
+def _times(view: ViewState, shape: SparkShape) -> Row:
     """Return a line such as `10:20:00      10:20:25`, each time at the column that begins then.
 
     The columns keep their places while the newest ones fill in, so ages would be wrong a second later.
     """
     history, tick = view.history, view.frame.tick
-    cell_s, part = 2 * shape.half_s, shape.cells // AXIS_STEP
+    cell_s = 2 * shape.half_s
     first_s = (history.origin_s or 0.0) + first_cell(history, shape) * cell_s
     begin_s = round(tick.wall_s - tick.mono_s + first_s, 1)
+    key = begin_s, cell_s, shape.cells
+    return view.cache.parts.get("chart times", key, lambda: _make_times(*key))
+
+
+def _make_times(begin_s: float, cell_s: float, cells: int) -> Row:
+    part = cells // AXIS_STEP
     clocks = [
         f"{datetime.fromtimestamp(max(0.0, begin_s + i * part * cell_s)):%H:%M:%S}" for i in range(AXIS_STEP)
     ]
-    return "".join(clock.ljust(part) if part > len(clock) else "" for clock in clocks)
+    times = "".join(clock.ljust(part) if part > len(clock) else "" for clock in clocks)
+    return fit([(times, "dim")], cells)
 
 
 def full_scale(gpus: Sequence[GpuFrame], linked: bool) -> tuple[Maybe[float], str]:

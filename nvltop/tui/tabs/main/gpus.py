@@ -110,27 +110,39 @@ def _title_row(shape: GpuTableLayout, width: int, top: int, last: int, count: in
 
 
 def _cells(shape: GpuTableLayout, g: GpuFrame, view: ViewState) -> list[Run]:
-    """Return the cells of a GPU without its sparklines."""
-    of = (
-        (shape, view.glyphs, view.finding_mark(g.gpu.uuid)),
-        (g.gpu, g.gauges, g.state, g.state_reason, g.stale, g.nvlink, g.pcie, g.c2c, g.throttling),
-    )
-    return view.cache.parts.get(("gpu", g.gpu.uuid), of, lambda: _make_cells(shape, g, view))
+    """Return the cells of a GPU without its sparklines; each group of them is kept until it changes."""
+    n, get = g.nvlink, view.cache.parts.get
+    state = shape, view.glyphs, g.gpu, g.state, g.state_reason, g.stale
+    links = n.links_present, n.links_up
+    means = n.mean_tx_bytes_per_s, n.mean_rx_bytes_per_s, n.peak_tx_bytes_per_s, n.peak_rx_bytes_per_s
+    moved = () if shape.linked else (g.gauges, g.pcie)
+    first = state, view.finding_mark(g.gpu.uuid), g.gauges, g.throttling
+    rates = state, links, n.speed_bytes_per_s, means, moved
+    extra = (g.gauges, g.pcie, g.c2c, g.throttling) if view.extra else moved
+    last = state, links, n.errors_total, n.errors_since_start, extra
+    uuid = g.gpu.uuid
+    return [
+        *get(("gpu", uuid, 0), first, lambda: _first_cells(shape, g, view)),
+        *get(("gpu", uuid, 1), rates, lambda: _make_cells(shape.rates, g, view)),
+        *get(("gpu", uuid, 2), last, lambda: _make_cells(shape.last, g, view)),
+    ]
 
 
-def _make_cells(shape: GpuTableLayout, g: GpuFrame, view: ViewState) -> list[Run]:
-    """Return the cells of a GPU; the reason why one cannot be read replaces those before the rates."""
-    first, rest = shape.first, shape.rest
+def _make_cells(columns: Sequence[Column], g: GpuFrame, view: ViewState) -> list[Run]:
     old = "dim" if g.stale or g.state != "ok" else ""
+    return cell_runs(columns, [CELLS[c.key](g, view, old) for c in columns])
+
+
+def _first_cells(shape: GpuTableLayout, g: GpuFrame, view: ViewState) -> list[Run]:
+    """Return the cells before the rates; the reason why the GPU cannot be read replaces most of them."""
+    first = shape.first
     if g.state == "ok" or any(c.key == "name" for c in first):
-        columns = (*first, *rest)
-        return cell_runs(columns, [CELLS[c.key](g, view, old) for c in columns])
+        return _make_cells(first, g, view)
     kept = [c for c in first if c.key == "gpu"]
     room = sum(c.width + 1 for c in first) - sum(c.width + 1 for c in kept) - 1
     text = f"{g.state.upper()}: {g.state_reason}" if g.state_reason else g.state.upper()
     why = fit_text(text, max(0, room), view.glyphs)
-    before, after = (cell_runs(part, [CELLS[c.key](g, view, old) for c in part]) for part in (kept, rest))
-    return [*before, (why.ljust(room), "error"), BLANK, *after]
+    return [*_make_cells(kept, g, view), (why.ljust(room), "error"), BLANK]
 
 
 class GpuTableLayout(NamedTuple):
@@ -138,7 +150,9 @@ class GpuTableLayout(NamedTuple):
 
     first: Sequence[Column]
     """The columns before the rates."""
-    rest: Sequence[Column]
+    rates: Sequence[Column]
+    last: Sequence[Column]
+    """The columns behind the rates."""
     spark: int
     """Width of each sparkline; 0 if none fits."""
     pair: bool
@@ -213,9 +227,8 @@ def _choose_layout(
     if pair:
         head += f" {spark_title('RX' + scale, each, cell_s)}"
     title = fit([(head, "title")], width, "title")
-    first, *others = split_columns(columns, RATE_COLUMNS)
     used += 2 * each + 1 if pair else each
-    return GpuTableLayout(first, [c for part in others for c in part], each, pair, linked, used, title)
+    return GpuTableLayout(*split_columns(columns, RATE_COLUMNS), each, pair, linked, used, title)
 
 
 def _column_title(c: Column, sort: str, mark: str) -> str:
@@ -228,7 +241,7 @@ def column_at(view: ViewState, x: int, width: int) -> str | None:
     """Return the sort key of the column at screen column `x`."""
     at = 0
     shape = _layout(view, width)
-    for c in (*shape.first, *shape.rest):
+    for c in (*shape.first, *shape.rates, *shape.last):
         if at <= x <= at + c.width:
             return SORT_KEY_OF_COLUMN.get(c.key, c.key)
         at += c.width + 1
