@@ -52,10 +52,11 @@ def split_by_traffic(group: GpuGroup, values: Mapping[str, Sequence[float]]) -> 
     """Split a group without a job whose GPUs clearly move data at different times.
 
     A GPU that correlates with no other may be a stage of a pipeline. In that case the group is not split.
+    GPUs that were never read are in none of the parts.
     """
-    deviations = {uuid: _deviation(values[uuid]) for uuid in group.gpus}
+    deviations = {uuid: _deviation(values[uuid]) for uuid in group.gpus if uuid in values}
     parts = connected_components(
-        list(group.gpus), lambda a, b: correlation(deviations[a], deviations[b]) >= SAME_JOB_CORRELATION
+        list(deviations), lambda a, b: correlation(deviations[a], deviations[b]) >= SAME_JOB_CORRELATION
     )
     if len(parts) < 2 or min(map(len, parts)) < 2:
         return [group]

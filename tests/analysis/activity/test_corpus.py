@@ -81,6 +81,15 @@ def test_a_level_is_that_of_the_most_used_links_and_the_bus_bandwidth_that_of_th
     assert bridge.links == "gpu"
 
 
+def test_gpus_that_were_never_read_do_not_stop_the_analysis_of_the_others():
+    """Their traffic was looked up when the group of GPUs without a known job was to be split."""
+    node = Node(Job("", "", "h100", four(flat(0.5), 3), frozenset(), seconds=70.0))
+    frame = node.run()
+    [j] = (j for j in frame.judgements if len(j.gpus) > 1)
+    assert j.state == "below"
+    assert contradictions(frame) == []
+
+
 def test_a_silent_job_keeps_its_step_and_shares():
     job = next(j for j in CORPUS if j.name.startswith("hang, polling at 0.0%, read every 0.25"))
     node = Node(replace(job, seconds=49.0))
