@@ -211,10 +211,9 @@ async def test_a_server_that_never_answered_is_named():
     app = FleetApp(Breakable("training", lambda: NOW_S), Settings(), 5.0)
     source_of(app).problem = "http://prom: Connection refused"
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: app.view.problem)
-        text = shown(app)
-        assert "Connection refused" in text
-        assert "no nodes: the server could not be asked" in text
+        await until(
+            pilot, lambda: "the server could not be asked: http://prom: Connection refused" in shown(app)
+        )
 
 
 async def test_the_picture_of_a_rack_is_current(utc):
@@ -228,3 +227,32 @@ async def test_the_picture_of_a_rack_is_current(utc):
             PICTURE.write_text(drawn)
             raise AssertionError("look at what was written")
         assert cells_of(PICTURE.read_text()) == cells_of(drawn)
+
+
+async def test_keys_and_empty_lists_say_that_the_server_has_not_answered():
+    app = started("training")
+    source_of(app).problem = "connection refused"
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: "could not be asked" in shown(app))
+        for number in ("1", "2", "3"):
+            await pilot.press(number, "enter")
+            await pilot.pause()
+            assert "the server could not be asked: connection refused" in shown(app)
+        assert {n.message for n in app._notifications} == {
+            "the server could not be asked: connection refused"
+        }
+        assert len(app._notifications) == 3
+        app.view.problem = ""
+        assert app.view.why_empty == f"waiting for {app.view.source}"
+
+
+async def test_keys_without_an_effect_say_why():
+    app = started("training")
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: app.view.fleet.nodes)
+        await pilot.press("up", "enter", "down", "D")
+        await pilot.pause()
+        assert [n.message for n in app._notifications] == [
+            "this is a domain: select one of its nodes",
+            "only a silent node can be removed",
+        ]

@@ -308,8 +308,8 @@ async def test_counters_of_nics_stand_among_them(app):
         assert rows.index(waits) > 3, "below what means trouble"
         await pilot.press("end", "enter")
         await settle(app, pilot)
-        assert app.main.page is None, "a NIC has no page"
-        await pilot.press("f4", *"mlx5_3", "enter")
+        assert app.main.query_one("#nic-page").text().startswith("NIC mlx5_")
+        await pilot.press("escape", "f4", *"mlx5_3", "enter")
         await settle(app, pilot)
         assert [i.owner for i in app.main.tab._items] == ["mlx5_3"]
 
@@ -753,6 +753,27 @@ async def test_history_of_nics(app):
         await pilot.press(*["down"] * 40)
         await settle(app, pilot, 1.0)
         assert "NIC mlx5_11 · TX above" in chart.text()
+
+
+# ---- keys without an effect
+
+
+async def test_keys_say_why_they_have_no_effect_before_the_first_reading(app):
+    app = app("h100-two", seconds=0.5)
+    app.source.items.clear()
+    async with app.run_test(size=(100, 30)) as pilot:
+        app.step()
+        await pilot.pause()
+        assert "no GPU read yet" in app.main.query_one("#gpus").text()
+        wanted = [("enter", "no GPU read yet"), ("m", "no GPU read yet"), ("i", "NICs: not read yet"),
+                  ("2 enter", "no GPU read yet"), ("3 enter", "no counter is selected"),
+                  ("4 enter", "this line is not about one GPU, link or NIC"),
+                  ("5 enter", "no event is selected"), ("6 space", "no process is selected"),
+                  ("7 l", "no GPU read yet")]  # fmt: skip
+        for typed, _ in wanted:
+            await pilot.press(*typed.split())
+            await pilot.pause()
+        assert [n.message for n in app._notifications] == [reason for _, reason in wanted]
 
 
 # ---- Setup

@@ -152,7 +152,8 @@ class DetailPage(ListTab[R]):
         return detail.problem or f"of {phrases.clock(detail.time_s)}"
 
     def action_enter(self) -> None:
-        """Do nothing: links have no page of their own."""
+        """Show that links have no page of their own."""
+        self.refuse("a link has no page here: run nvltop on the node for its counters")
 
 
 class GpusPage(DetailPage[GpuRow]):
@@ -191,6 +192,8 @@ class GpusPage(DetailPage[GpuRow]):
         """Show the links of the selected GPU."""
         if item := self.selected:
             self.open_page(LinksPage(self.view, self.output, self.node, item.gpu))
+        else:
+            self.refuse(self.empty())
 
 
 class LinksPage(DetailPage[LinkRow]):

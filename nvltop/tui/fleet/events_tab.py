@@ -67,11 +67,14 @@ class WorstLinksTab(ListTab[WorstLink]):
 
     def tail_title(self) -> str:
         """Return what the words are about."""
-        return f"ERRORS OF {duration(self.view.fleet.errors_window_s)}, FINDINGS"
+        window_s = self.view.fleet.errors_window_s
+        return f"ERRORS OF {duration(window_s)}, FINDINGS" if window_s else "ERRORS, FINDINGS"
 
     def empty(self) -> str:
         """Return why there are no links."""
         fleet = self.view.fleet
+        if why := self.view.why_empty:
+            return why
         if fleet.source != "nvltop":
             return "dcgm-exporter does not report links"
         unknown = sum(bool(node.errors.unknown) for node in fleet.nodes)
@@ -87,6 +90,8 @@ class WorstLinksTab(ListTab[WorstLink]):
         """Show the links of the GPU."""
         if item := self.selected:
             self.open_page(LinksPage(self.view, self.output, item.node, item.gpu, item.link))
+        else:
+            self.refuse(self.empty())
 
 
 class EventsTab(ListTab[phrases.EventLine]):
@@ -140,6 +145,8 @@ class EventsTab(ListTab[phrases.EventLine]):
 
     def empty(self) -> str:
         """Return why there are no events."""
+        if why := self.view.why_empty:
+            return why
         if self.view.fleet.source != "nvltop":
             return "dcgm-exporter does not report when a fault began"
         return "no finding and no Xid in the last hour"
@@ -156,3 +163,5 @@ class EventsTab(ListTab[phrases.EventLine]):
         """Show the GPUs of the node."""
         if (item := self.selected) and item.node:
             self.open_page(GpusPage(self.view, self.output, item.node))
+        else:
+            self.refuse("this event is of several nodes" if item else self.empty())

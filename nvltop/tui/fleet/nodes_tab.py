@@ -129,7 +129,7 @@ class NodesTab(ListTab[Entry]):
 
     def empty(self) -> str:
         """Return why there are no nodes."""
-        return "no nodes yet" if not self.view.problem else "no nodes: the server could not be asked"
+        return self.view.why_empty or "no node is listed"
 
     def draw(self) -> None:
         """Draw the table, and what is below it."""
@@ -180,8 +180,12 @@ class NodesTab(ListTab[Entry]):
         """Show the GPUs of the selected node."""
         if isinstance(item := self.selected, Node):
             self.open_page(GpusPage(self.view, self.output, item.key))
+        else:
+            self.refuse(self.empty() if item is None else "this is a domain: select one of its nodes")
 
     def action_retire(self) -> None:
         """Remove the selected node if it is silent."""
         if isinstance(item := self.selected, Node) and item.silent:
             self.post_message(self.Retired(item.key))
+        else:
+            self.refuse(self.view.why_empty or "only a silent node can be removed")

@@ -29,6 +29,15 @@ class FleetViewState(ViewState):
     """Address of the server, or what is simulated."""
 
     @property
+    def why_empty(self) -> str:
+        """The reason why no node is known; empty if one is, or if there is none."""
+        if self.received_s:
+            return ""
+        return (
+            f"the server could not be asked: {self.problem}" if self.problem else f"waiting for {self.source}"
+        )
+
+    @property
     def old_s(self) -> float:
         """Seconds since the last answer; 0 before the first one."""
         return max(0.0, self.now_s - self.received_s) if self.received_s else 0.0

@@ -279,6 +279,16 @@ class ViewState:
         return [f for f in ports if wanted in nic_search_text(f)] if wanted else ports
 
     @property
+    def why_no_gpu(self) -> str:
+        """The reason why no GPU is listed; empty if one is."""
+        if self.gpus:
+            return ""
+        if self.frame.gpus:
+            return "no GPU matches the filter; Esc clears it"
+        problem = self.frame.inventory.problem
+        return problem.summary if problem else "no GPU read yet"
+
+    @property
     def selected(self) -> GpuFrame | None:
         """The selected GPU; None if no GPU is listed."""
         return self.gpus[self.gpu] if self.gpu < len(self.gpus) else None

@@ -135,6 +135,10 @@ class Tab(PlainWidget, can_focus=True):
         """
         self.host.ask(Question(caption, text, changed, find_next))
 
+    def refuse(self, reason: str) -> None:
+        """Show why a key has no effect now."""
+        self.app.notify(reason, markup=False)
+
     def open_page(self, page: Tab) -> None:
         """Show a page over this tab until Esc."""
         self.host.open_page(page)

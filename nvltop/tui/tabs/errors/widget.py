@@ -65,7 +65,7 @@ class ErrorsTab(ListTab[CounterRow]):
     FIRST_SORT = "since"
     ASCENDING_COLUMNS = frozenset({"gpu", "link", "kind", "remote", "changed", "note"})
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "enter", "Open the link"),
+        Binding("enter", "enter", "Open the link, NIC or GPU"),
     ]
 
     @property
@@ -192,9 +192,16 @@ class ErrorsTab(ListTab[CounterRow]):
         return _note(self.selected) if self.selected and self.view.baseline else ""
 
     def action_enter(self) -> None:
-        """Open the selected counter's link; a NIC has no page."""
-        if self.selected and self.selected.link and self.selected.index != NO_LINK:
-            self.open_page(pages.link_page(self.view, self.output, self.selected.owner, self.selected.index))
+        """Open the link, NIC or GPU of the selected counter."""
+        item = self.selected
+        if item is None:
+            self.refuse("no counter is selected")
+        elif not item.link:
+            self.open_page(pages.nic_page(self.view, self.output, item.owner, item.index))
+        elif item.index != NO_LINK:
+            self.open_page(pages.link_page(self.view, self.output, item.owner, item.index))
+        else:
+            self.open_page(pages.gpu_page(self.view, self.output, item.owner))
 
 
 def _rose(item: CounterRow) -> bool:

@@ -135,6 +135,7 @@ class EventsTab(ListTab[TimelineEvent]):
         """Go to what the selected event is about, and acknowledge the events."""
         item = self.selected
         if item is None:
+            self.refuse("no event is selected")
             return
         await self.run_action("app.acknowledge")
         link = item.port if item.nic else item.links[0] if item.links else None

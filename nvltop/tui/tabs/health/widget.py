@@ -73,7 +73,7 @@ class HealthTab(Tab):
         stuck = next((f for f in frame.findings if f.rule == STUCK_RULE), None)
         job = next((j for j in frame.jobs if stuck and stuck.gpu in j.gpus), None)
         if job is None or self.view.ras_refusal:
-            self.app.notify(self.view.ras_refusal or "no job is found to hang", markup=False)
+            self.refuse(self.view.ras_refusal or "no job is found to hang")
             return
         self.open_page(pages.ras_page(self.view, self.output, job.label, job.pids))
 
@@ -100,6 +100,8 @@ class HealthTab(Tab):
         entry = self._chosen
         if entry and (entry.gpu or entry.nic):
             self.host.show_subject(entry.gpu, entry.link, entry.nic, entry.rule)
+        else:
+            self.refuse("this line is not about one GPU, link or NIC")
 
     def page_lines(self) -> int:
         """Return how many entries are seen."""

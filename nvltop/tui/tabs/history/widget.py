@@ -155,6 +155,8 @@ class HistoryTab(Tab):
         if self._link is None and view.selected and view.link < len(view.selected.links):
             self._row = view.gpu + 1
             self._link, self._pcie = view.selected.links[view.link].index, False
+        elif self._link is None:
+            self.refuse(view.why_no_gpu or "no link is selected on Main or Links")
         else:
             self._link = None
         self.request_draw()

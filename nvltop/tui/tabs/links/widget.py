@@ -67,6 +67,8 @@ class LinksTab(Tab):
         g = self.view.selected
         if g and self.view.link < len(g.links):
             self.open_page(pages.link_page(self.view, self.output, g.gpu.uuid, g.links[self.view.link].index))
+        else:
+            self.refuse(self.view.why_no_gpu or "no link is selected")
 
     async def on_click(self, event: events.Click) -> None:
         """Select the clicked cell; a double click opens its link."""

@@ -76,8 +76,7 @@ def table(view: ViewState, width: int, height: int, top: int) -> list[Row]:
     shape = _layout(view, width)
     rows = [_title_row(shape, width, top, min(len(view.gpus), top + max(0, height - 1)), len(view.gpus))]
     if not view.gpus and height > 1:
-        why = "no GPU matches the filter; Esc clears it" if view.frame.gpus and view.filter_text else ""
-        rows.append(fit([(fit_text(why, width, view.glyphs), "dim")], width))
+        rows.append(fit([(fit_text(view.why_no_gpu, width, view.glyphs), "dim")], width))
     shown = view.gpus[top : top + height - 1]
     sparklines: Sequence[Row] = _sparklines(shown, view, shape) if shape.spark else [()] * len(shown)
     for i, (g, sparkline) in enumerate(zip(shown, sparklines, strict=True), top):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from nvltop.model import Missing
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.tabs.main import matrix, nics, notes, topology
 from nvltop.tui.tabs.main.layout import MIN_LINKS_COLUMNS, Content, MainLayout
@@ -45,3 +46,15 @@ def next_pane(view: ViewState, unchosen: MainLayout) -> str | None:
     order = ["", *unchosen.hidden]
     pane = view.pane if view.pane in order else ""
     return order[(order.index(pane) + 1) % len(order)] if unchosen.hidden else None
+
+
+def why_not(view: ViewState, where: str) -> str:
+    """Return the reason why there is no matrix or no NIC to select; empty if there is."""
+    frame = view.frame
+    if where == "matrix":
+        alone = "a matrix needs two GPUs, this node has one" if frame.gpus else ""
+        return "" if len(frame.gpus) > 1 else alone or view.why_no_gpu
+    listed = frame.inventory.nics
+    if isinstance(listed, Missing):
+        return f"NICs: {listed.reason}"
+    return "" if frame.nics else "no NIC read yet" if listed else "this node has no NIC"

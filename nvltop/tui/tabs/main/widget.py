@@ -174,6 +174,8 @@ class MainTab(SearchableTab):
         elif view.links_focused and view.selected and view.selected.links:
             link = view.selected.links[view.link]
             self.open_page(pages.link_page(view, self.output, view.selected.gpu.uuid, link.index))
+        elif view.selected is None:
+            self.refuse(view.why_no_gpu)
         else:
             view.focus_list("links")
             self.request_draw()
@@ -230,8 +232,9 @@ class MainTab(SearchableTab):
     def action_focus(self, where: str) -> None:
         """Move the focus to the matrix or the NICs, or back to the GPUs."""
         view = self.view
-        exists = len(view.frame.gpus) > 1 if where == "matrix" else bool(view.frame.nics)
-        view.focus_list(where if exists and view.focus != where else "gpus")
+        if why := panes.why_not(self.view, where):
+            self.refuse(why)
+        view.focus_list("gpus" if why or view.focus == where else where)
         if view.column is not None:
             # A pair: the cell behind the diagonal, which is about one GPU.
             row = self._matrix_row()

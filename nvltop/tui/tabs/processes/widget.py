@@ -26,6 +26,7 @@ SIGNALS: Final = tuple(
     f"SIG{name}" for name in ("TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "STOP", "CONT", "KILL")
 )
 ALL_USERS: Final = "all users"
+NONE_SELECTED: Final = "no process is selected"
 
 
 class ProcessesTab(ListTab[ProcessEntry]):
@@ -129,6 +130,8 @@ class ProcessesTab(ListTab[ProcessEntry]):
         if self.selected and self.selected.process:
             self._tagged ^= {_process_id(self.selected.process)}
             self.move(1)
+        else:
+            self.refuse(NONE_SELECTED)
         self.request_draw()
 
     def action_untag(self) -> None:
@@ -144,7 +147,7 @@ class ProcessesTab(ListTab[ProcessEntry]):
     def action_ras(self) -> None:
         """Open the page that asks NCCL about the job of the selected row."""
         if not self.selected or self.view.ras_refusal:
-            self.app.notify(self.view.ras_refusal or "no job is selected", markup=False)
+            self.refuse(self.view.ras_refusal or "no job is selected")
             return
         job = self.selected.job
         self.open_page(pages.ras_page(self.view, self.output, job.label, job.pids))
@@ -162,7 +165,7 @@ class ProcessesTab(ListTab[ProcessEntry]):
         why = self.view.kill_refusal
         meant = self._targets()
         if why or not meant:
-            self.app.notify(why or "no process is selected", markup=False)
+            self.refuse(why or NONE_SELECTED)
             return
         options = [(name, f"{int(getattr(signal, name)):2} {name}") for name in SIGNALS]
 
