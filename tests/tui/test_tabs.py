@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 from dataclasses import replace
@@ -49,6 +50,13 @@ async def settle(app, pilot, seconds: float = 0.25):
     app.step()
     await pilot.pause()
     await pilot.pause()
+
+
+def watch(app, seconds: int):
+    """Let the application read for some seconds, and draw a frame each second."""
+    for _ in range(seconds):
+        app.source.advance(1.0)
+        app.step()
 
 
 def test_the_order_of_the_tabs():
@@ -111,30 +119,30 @@ async def test_tabs_and_function_keys_can_be_clicked(app):
         assert isinstance(app.screen, SetupScreen)
 
 
-@pytest.mark.parametrize("index", range(len(TABS)), ids=TITLES)
-async def test_every_place_of_the_function_bar_is_an_action_with_a_key(app, index):
+async def test_every_place_of_the_function_bar_is_an_action_with_a_key(app):
     app = app("dgx-h100", "errors")
     async with app.run_test(size=(200, 60)) as pilot:
         await settle(app, pilot, 10.0)
-        await pilot.press(str(index + 1))
-        await settle(app, pilot)
-        for key in (
-            keys.HELP.on_bar(),
-            keys.SETUP.on_bar(),
-            *app.main.visible_tab.keys(),
-            keys.RECORD.on_bar(),
-            keys.QUIT.on_bar(),
-        ):
-            assert key.name in app.main._keys.text()
-            pressed = TEXTUAL_KEYS.get(key.name, key.name.lower())
-            bindings = {
-                b.action
-                for its in (app.main.visible_tab._bindings, app.main._bindings)
-                for bound in its.key_to_bindings.values()
-                for b in bound
-                if b.key == pressed
-            }
-            assert key.action in bindings, f"{key.name} does not do {key.action}"
+        for number, title in enumerate(TITLES, 1):
+            await pilot.press(str(number))
+            await settle(app, pilot)
+            for key in (
+                keys.HELP.on_bar(),
+                keys.SETUP.on_bar(),
+                *app.main.visible_tab.keys(),
+                keys.RECORD.on_bar(),
+                keys.QUIT.on_bar(),
+            ):
+                assert key.name in app.main._keys.text(), title
+                pressed = TEXTUAL_KEYS.get(key.name, key.name.lower())
+                bindings = {
+                    b.action
+                    for its in (app.main.visible_tab._bindings, app.main._bindings)
+                    for bound in its.key_to_bindings.values()
+                    for b in bound
+                    if b.key == pressed
+                }
+                assert key.action in bindings, f"{title}: {key.name} does not do {key.action}"
 
 
 TEXTUAL_KEYS = {
@@ -385,30 +393,33 @@ async def test_enter_on_a_counter_opens_its_link(app):
 
 
 @pytest.mark.parametrize("size", [(20, 5), (40, 7), (40, 10), (80, 12)])
-@pytest.mark.parametrize("key", [str(i + 1) for i in range(len(TABS))])
-async def test_a_low_screen_shows_the_tab_and_nothing_over_another_part(app, size, key):
+async def test_a_low_screen_shows_the_tab_and_nothing_over_another_part(app, size):
     app = app("dgx-h100", "link-down", 20.0)
     async with app.run_test(size=size) as pilot:
         await settle(app, pilot)
-        await pilot.press(key)
-        await settle(app, pilot)
-        parts = [app.main._header, app.main._tabs, app.main.tab, app.main._keys]
-        assert [part.region.height for part in parts][1:] >= [1, 3, 1]
-        assert sum(part.region.height for part in parts) == size[1], "no part lies over another one"
-        assert app.main._header.region.height == min(4, size[1] - 5)
-        if app.main._header.region:
-            assert "no link error" in app.main._header.text().splitlines()[-1]
-        texts = [widget.text().strip() for widget in app.main.tab.query(RowsWidget) if widget.region]
-        assert any(texts), "no tab is blank"
-        row = app.main._tabs.text().rstrip()
-        assert row.endswith(("+", app.main.tab.TITLE)) or re.search(r" \d\d:\d\d:\d\d$", row), "no cut clock"
-        if key == "1":
-            await pilot.press("slash", *"gpu 3")
-            assert app.main._prompt._input.region.width >= len("gpu 3"), "what is typed can be seen"
-            await pilot.press("enter")
-        await pilot.resize_terminal(80, 24)
-        await settle(app, pilot)
-        assert app.main._header.region.height == 4
+        for number, title in enumerate(TITLES, 1):
+            await pilot.press(str(number))
+            await settle(app, pilot)
+            assert title == app.main.tab.TITLE
+            parts = [app.main._header, app.main._tabs, app.main.tab, app.main._keys]
+            assert [part.region.height for part in parts][1:] >= [1, 3, 1]
+            assert sum(part.region.height for part in parts) == size[1], "no part lies over another one"
+            assert app.main._header.region.height == min(4, size[1] - 5)
+            if app.main._header.region:
+                last = "1 critical" if app.view.frame.findings else "no link error"
+                assert last in app.main._header.text().splitlines()[-1]
+            texts = [widget.text().strip() for widget in app.main.tab.query(RowsWidget) if widget.region]
+            assert any(texts), f"{title} is blank"
+            row = app.main._tabs.text().rstrip()
+            assert row.endswith(("+", title)) or re.search(r" \d\d:\d\d:\d\d$", row), "no cut clock"
+            if title == "Main":
+                await pilot.press("slash", *"gpu 3")
+                assert app.main._prompt._input.region.width >= len("gpu 3"), "what is typed can be seen"
+                await pilot.press("enter")
+            await pilot.resize_terminal(80, 24)
+            await pilot.pause()
+            assert app.main._header.region.height == 4
+            await pilot.resize_terminal(*size)
 
 
 # ---- Main
@@ -417,8 +428,8 @@ async def test_a_low_screen_shows_the_tab_and_nothing_over_another_part(app, siz
 async def test_no_two_lines_contradict_each_other_while_a_hang_is_pending(app):
     app = app("hgx-b200", "hang")
     async with app.run_test(size=(80, 24)) as pilot:
-        for _ in range(45):
-            await settle(app, pilot, 1.0)
+        watch(app, 44)
+        await settle(app, pilot, 1.0)
         assert any(check.outcome == "pending" for check in app.view.frame.checks)
         title, job, *_ = app.main.query_one("#notes", RowsWidget).text().splitlines()
         assert title.strip() == "1 JOB, NO FAULT FOUND YET: SEE HEALTH"
@@ -483,15 +494,16 @@ async def test_the_matrix_begins_at_a_pair_and_its_diagonal_opens_the_gpu(app, g
 
 
 @pytest.mark.parametrize("filtered", ["", "gpu 1"])
-@pytest.mark.parametrize("size", [(80, 24), (100, 19), (120, 24), (200, 60)])
-async def test_a_double_click_opens_the_pair_that_was_clicked(app, size, filtered):
+async def test_a_double_click_opens_the_pair_that_was_clicked(app, filtered):
     """Also at the edge of a panel that does not show all rows, and if the filter hides the GPU of the row."""
     app = app("dgx2")
-    async with app.run_test(size=size) as pilot:
+    sizes, corners = [(80, 24), (100, 19), (120, 24), (200, 60)], [(0, 0), (0, 1), (1, 0), (1, 1)]
+    async with app.run_test(size=sizes[0]) as pilot:
         await settle(app, pilot, 3.0)
         await pilot.press("backslash", *filtered, "enter", "m", "down", "down")
         panel = app.main.query_one("#matrix")
-        for corner in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        for size, corner in itertools.product(sizes, corners):
+            await pilot.resize_terminal(*size)
             await settle(app, pilot)
             head, *rows = panel.text().split("\n")
             columns = [int(name) for name in head.split() if name.isdecimal()]
@@ -552,8 +564,8 @@ async def test_columns_of_the_matrix_and_nics_that_do_not_fit_are_reached(app):
 async def test_a_nic_is_selected_and_opened(app):
     app = app("dgx-h100", "nic-down")
     async with app.run_test(size=(120, 40)) as pilot:
-        for _ in range(16):
-            await settle(app, pilot, 1.0)
+        watch(app, 15)
+        await settle(app, pilot, 1.0)
         await pilot.press("i", *["down"] * 5)
         await settle(app, pilot)
         assert (app.view.focus, app.view.nic, app.view.gpu) == ("nics", 5, 0)
@@ -703,8 +715,7 @@ async def test_pages_of_links_from_main(app):
 async def test_history_spans_targets_and_cursor(app):
     app = app("dgx-h100")
     async with app.run_test(size=(120, 40)) as pilot:
-        for _ in range(40):
-            await settle(app, pilot)
+        watch(app, 10)
         await pilot.press(str(TITLES.index("History") + 1))
         await settle(app, pilot)
         chart = app.main.query_one("#chart")
@@ -737,8 +748,7 @@ async def test_history_spans_targets_and_cursor(app):
 async def test_history_of_nics(app):
     app = app("dgx-h100")
     async with app.run_test(size=(120, 40)) as pilot:
-        for _ in range(20):
-            await settle(app, pilot)
+        watch(app, 5)
         await pilot.press(str(TITLES.index("History") + 1), *["down"] * 9)
         await settle(app, pilot)
         chart = app.main.query_one("#chart")
