@@ -17,7 +17,8 @@ from nvltop.tui.widgets.rows_widget import RowsWidget
 pytestmark = pytest.mark.usefixtures("exact_wait")
 
 MOVES = ("down", "pagedown", "end")
-TABS_AND_MOVES = [f"{number} {key} {key}" for number in range(1, len(TABS) + 1) for key in MOVES]
+TABS_AND_MOVES = [[f"{number} {key} {key}" for number in range(1, len(TABS) + 1)] for key in MOVES]
+"""For each move the keys of all tabs, which are so visited for the first time."""
 PAGES = [
     "enter down enter pagedown", "enter down enter escape escape down", "m enter down", "i enter right",
     "2 enter pagedown", "2 enter right", "2 enter escape down", "2 enter 3 down", "2 down enter b enter",
@@ -36,31 +37,37 @@ DIALOGS = [
 ]  # fmt: skip
 
 
-async def state(app, typed, ahead):
-    """Return what is on the screen after some keys, which are typed one by one or all at once."""
-    app = app("dgx-h100", "link-down", 24.0)
+async def states(app, sequences, ahead):
+    """Return what is on the screen after each sequence of keys, typed one by one or all at once."""
+    app, seen = app("dgx-h100", "link-down", 24.0), []
     async with app.run_test(size=(120, 40)) as pilot:
         app.step()
         await pilot.pause()
-        if ahead:
-            type_ahead(app, typed)
-        else:
-            await pilot.press(*typed.split())
-        await pilot.pause()
-        await pilot.pause()
-        app.step()
-        await pilot.pause()
-        main, screen = app.main, app.screen
-        return (
-            type(screen),
-            type(main.visible_tab),
-            app.view.gpu,
-            main._keys.text() if not main._prompt.display else main._prompt._input.value,
-            [widget.text() for widget in main.visible_tab.query(RowsWidget)],
-            [(box.highlighted, box.option_count) for box in screen.query(OptionList)],
-            [line.value for line in screen.query(Input)],
-            [child.scroll_offset for child in screen.children],
-        )
+        for typed in sequences:
+            if ahead:
+                type_ahead(app, typed)
+            else:
+                await pilot.press(*typed.split())
+            await pilot.pause()
+            await pilot.pause()
+            app.step()
+            await pilot.pause()
+            seen.append((typed, state(app)))
+    return seen
+
+
+def state(app):
+    main, screen = app.main, app.screen
+    return (
+        type(screen),
+        type(main.visible_tab),
+        app.view.gpu,
+        main._keys.text() if not main._prompt.display else main._prompt._input.value,
+        [widget.text() for widget in main.visible_tab.query(RowsWidget)],
+        [(box.highlighted, box.option_count) for box in screen.query(OptionList)],
+        [line.value for line in screen.query(Input)],
+        [child.scroll_offset for child in screen.children],
+    )
 
 
 def type_ahead(app, typed):
@@ -68,12 +75,14 @@ def type_ahead(app, typed):
         app.post_message(events.Key(name, name if len(name) == 1 else {"space": " "}.get(name)))
 
 
-@pytest.mark.parametrize("typed", TABS_AND_MOVES + PAGES + PROMPTS + DIALOGS)
-async def test_keys_typed_ahead_do_what_they_do_one_by_one(app, node_clock, typed):
+@pytest.mark.parametrize(
+    "sequences", [*TABS_AND_MOVES, *([typed] for typed in PAGES + PROMPTS + DIALOGS)], ids=", ".join
+)
+async def test_keys_typed_ahead_do_what_they_do_one_by_one(app, node_clock, sequences):
     begin_s = node_clock.now
-    one_by_one = await state(app, typed, False)
+    one_by_one = await states(app, sequences, False)
     node_clock.now = begin_s  # the same run, which the node reads once
-    assert await state(app, typed, True) == one_by_one
+    assert await states(app, sequences, True) == one_by_one
 
 
 async def test_a_paste_and_the_keys_around_it_keep_their_order(app):
