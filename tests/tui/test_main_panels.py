@@ -8,6 +8,7 @@ from datetime import datetime
 
 import pytest
 
+from nvltop.analysis.rate_history import RateHistory
 from nvltop.model import Finding, Job, Matrix, Severity
 from nvltop.tui.render.glyphs import ASCII
 from nvltop.tui.render.row import section, text_of
@@ -226,3 +227,15 @@ def test_a_gpu_of_a_job_that_no_nvlink_joins_is_named(view):
 
     assert line((("a", "c"), ("b", "c"))).startswith("job torchrun 1 · ada · GPU 0-2 · PCIe only: GPU 2")
     assert "PCIe only" not in line((("a", "c"),)), "each GPU has an NVLink to another one"
+
+
+def test_the_title_of_the_links_follows_the_interval_although_nothing_else_changes(view):
+    state = view("dgx-h100")
+    state.history = RateHistory()
+    titles = []
+    for interval_s in (0.25, 1.0):
+        state.frame = replace(state.frame, tick=replace(state.frame.tick, interval_s=interval_s))
+        title, *_ = links.rows(state, 100, 10, 0)
+        titles.append(text_of(title))
+    seconds = [float(re.findall(r"TX, ([\d.]+) s", title)[0]) for title in titles]
+    assert seconds[1] == 4 * seconds[0]

@@ -53,38 +53,37 @@ def rows(view: ViewState, width: int, height: int, top: int) -> list[Row]:
     sparklines = _sparklines(g, view, shape.spark, top, last)
     tx, rx = mean_rates_of(g.links)
     focused = view.link if view.links_focused else None
-    inputs = steady, sparklines, tx[top:last], rx[top:last], g.stale, view.unit, width, focused, len(g.links)
-    out = view.cache.parts.get("links", inputs, lambda: [*_table_rows(shape, view, top, *inputs)])
+    inputs = steady, tx[top:last], rx[top:last], "dim" if g.stale else "", view.unit, focused
+    get = view.cache.parts.get
+    cells = get("links", (shape, top, *inputs), lambda: [*_cells(shape, top, *inputs)])
+    lines = sparklines or [()] * len(cells)
+    out = get(
+        "link rows",
+        (cells, lines, shape, width),
+        lambda: [fill((*its, *line), shape.used, width) for its, line in zip(cells, lines, strict=True)],
+    )
+    title = _title_row(shape, width, top, len(cells), len(g.links))
     caption = fit_text(_caption(g, view), width, view.glyphs)
-    return [*out, fit([(caption, "caption")], width)]
+    return [title, *out, fit([(caption, "caption")], width)]
 
 
-def _table_rows(
+def _cells(
     shape: LinkTableLayout,
-    view: ViewState,
     top: int,
     steady: Sequence[SteadyCells],
-    sparklines: Sequence[Row],
     tx: Sequence[Maybe[float]],
     rx: Sequence[Maybe[float]],
-    stale: bool,
+    role: str,
     unit: Unit,
-    width: int,
     focused: int | None,
-    count: int,
 ) -> Iterator[Row]:
-    """Yield the title row and the rows of the links from index `top` on."""
-    yield _title_row(shape, width, top, len(steady), count)
-    role = "dim" if stale else ""
-    rows = zip(steady, sparklines or [()] * len(steady), tx, rx, strict=True)
-    for i, ((before, after, is_down), sparkline, *rates) in enumerate(rows, top):
+    """Yield the cells of the links from index `top` on without their sparklines; `role` is that of rates."""
+    for i, ((before, after, is_down), *rates) in enumerate(zip(steady, tx, rx, strict=True), top):
         # A link that is down carries no traffic, so its rate is not unknown.
         texts = ["-" if is_down else unit.number(rate) for rate in rates]
-        cells: Sequence[Run] = [*before, *cell_runs(shape.rates, [(text, role) for text in texts]), *after]
-        if i == focused:
-            # Sparklines keep their colours, because an inverted bar looks upside down.
-            cells = [("".join([text for text, _ in cells]), "selected")]
-        yield fill([*cells, *sparkline], shape.used, width)
+        cells = *before, *cell_runs(shape.rates, [(text, role) for text in texts]), *after
+        # Sparklines keep their colours, because an inverted bar looks upside down.
+        yield (("".join([text for text, _ in cells]), "selected"),) if i == focused else cells
 
 
 def _title_row(shape: LinkTableLayout, width: int, top: int, shown: int, count: int) -> Row:
