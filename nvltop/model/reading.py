@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
-from typing import Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
 
 from nvltop.frozen import frozen
 from nvltop.model.job import Processes
-from nvltop.model.missing import NOT_READ, Maybe, Missing
+from nvltop.model.missing import NOT_READ, Maybe, Missing, known
 from nvltop.model.nic import NicPorts
 
 NO_C2C: Final = Missing("no C2C")
@@ -56,8 +56,17 @@ def split_tx_rx(values: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]:
     return values[:count], values[count:]
 
 
+class _Packed:
+    """The numbers of an object as the bytes of integers of 64 bits, in the byte order of the machine."""
+
+    __slots__ = ("packed",)
+
+    packed: tuple[bytes, bytes]
+    """Counters of TX, then of RX, and time stamps. An object that was made from its values has none."""
+
+
 @frozen
-class LinkCounters:
+class LinkCounters(_Packed):
     """Cumulative NVLink traffic of one GPU, in bytes since the driver loaded or the GPU was reset."""
 
     counter: Counter
@@ -68,6 +77,44 @@ class LinkCounters:
     stamp_us: tuple[int, ...] = ()
     """NVML's timestamp of each TX entry, then of each RX entry (Unix µs); one number if all are equal, empty
     if the driver returned none."""
+
+    @staticmethod
+    def of_packed(counter: Counter, scope: Scope, counts: bytes, stamps: bytes) -> LinkCounters:
+        """Return counters whose values are unpacked when they are first used.
+
+        The process that reads them only sends them, and making integers of them took longer than the rest.
+        """
+        made: Any = LinkCounters.__new__(LinkCounters)
+        made.counter, made.scope = counter, scope
+        made.packed = counts, stamps
+        return cast(LinkCounters, made)
+
+    def total_bytes(self) -> int:
+        """Return the sum of the counters that were read."""
+        if hasattr(self, "packed"):
+            return sum(memoryview(self.packed[0]).cast("Q"))
+        values = self.tx_bytes + self.rx_bytes
+        try:
+            return sum(cast(tuple[int, ...], values))
+        except TypeError:  # a counter is missing, which is rare
+            return sum(value for value in values if known(value))
+
+    def unread(self) -> set[int]:
+        """Return the links whose TX counter could not be read."""
+        if hasattr(self, "packed"):
+            return set()
+        return {i for i, value in enumerate(self.tx_bytes) if isinstance(value, Missing)}
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            # Python calls this for what has not been set.
+            if name not in ("tx_bytes", "rx_bytes", "stamp_us"):
+                raise AttributeError(name)
+            counts, stamps = self.packed
+            self.tx_bytes, self.rx_bytes = split_tx_rx(tuple(memoryview(counts).cast("Q")))
+            self.stamp_us = tuple(memoryview(stamps).cast("q"))
+            return object.__getattribute__(self, name)
 
 
 @frozen

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from dataclasses import replace
-from typing import Final, cast
+from typing import Final
 
 from nvltop.model import ComputeActivity, LinkCounters, Maybe, Missing, Reading, known
 from nvltop.nvml.call_budget import CallBudget, PacedReader
@@ -110,11 +110,7 @@ class ComputeReader:
         """Update when there was traffic; return the time of the previous counters, or None."""
         data = counters.data
         assert isinstance(data, LinkCounters)
-        try:
-            # Raises `TypeError` if a counter is missing, which is rare.
-            total = sum(cast(tuple[int, ...], data.tx_bytes + data.rx_bytes))
-        except TypeError:
-            total = sum(v for v in data.tx_bytes + data.rx_bytes if known(v))
+        total = data.total_bytes()
         last, self._last_total = self._last_total, (counters.start_s, total)
         if last is None or counters.start_s <= last[0]:
             return None

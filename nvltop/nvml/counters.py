@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import field
 from functools import cache
-from itertools import repeat
-from operator import mul
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple
 
 from nvltop.frozen import mutable
 from nvltop.model import (
@@ -27,6 +25,7 @@ from nvltop.model import (
 from nvltop.nvml.device import Device
 from nvltop.nvml.driver import UNSUPPORTED, Driver, UnsupportedCache
 from nvltop.nvml.fields import ALL_LINKS, FieldRequest, FieldValues
+from nvltop.nvml.lanes import LANE_BYTES, multiplied
 from nvltop.nvml.power import POWER_INSTANT, watts
 
 KIB: Final = 1024
@@ -101,8 +100,8 @@ class CounterReader:
     """Chosen once; None until the counter of a link could be read."""
     changed_s: float = field(default=-math.inf, init=False)
     """CLOCK_MONOTONIC of the last reading whose values differed from those before."""
-    _values: list[Maybe[int]] = field(default_factory=list, init=False)
-    """Values of the last reading."""
+    _values: list[Maybe[int]] | bytes = field(default=b"", init=False)
+    """Values of the last reading, packed if possible."""
     _trusted: bool = field(default=False, init=False)
     """Whether DATA is known to count correctly."""
     _probe: CounterSample | None = field(default=None, init=False)
@@ -246,26 +245,28 @@ class CounterReader:
             split[source] = answer.part(begin, end)
             begin = end
         if with_power:
-            self.power_w = watts(answer.values[-1])
+            self.power_w = watts(answer.part(begin, begin + 1).values[0])
         return CounterSample(start_s, end_s, wall_s, split)
 
     def _reading(self, sample: CounterSample, source: CounterSource) -> Reading:
         answer = sample.values[source]
-        values = answer.values
+        packed = answer.packed
+        values = answer.values if packed is None else packed
         if values != self._values:
             self.changed_s = sample.end_s if self._values else self.changed_s
             self._values = values
-        tx, rx = split_tx_rx(tuple(_in_bytes(values, source.unit_bytes)))
-        stamps = tuple(answer.stamps_us)
-        if stamps[0] == stamps[-1] and stamps.count(stamps[0]) == len(stamps):
-            stamps = stamps[:1] if stamps[0] > 0 else ()
-        return Reading(
-            self.device.uuid,
-            sample.start_s,
-            sample.end_s,
-            sample.wall_s,
-            LinkCounters(source.counter, source.scope, tuple(tx), tuple(rx), stamps),
-        )
+        stamps = answer.stamps_us
+        first = stamps[:LANE_BYTES]
+        if stamps == first * (len(stamps) // LANE_BYTES):
+            stamps = first if int.from_bytes(first, "little", signed=True) > 0 else b""
+        counts = multiplied(packed, source.unit_bytes) if packed else None
+        if counts is not None:
+            data = LinkCounters.of_packed(source.counter, source.scope, counts, stamps)
+        else:
+            tx, rx = split_tx_rx(tuple(_in_bytes(answer.values, source.unit_bytes)))
+            stamp_us = tuple(memoryview(stamps).cast("q"))
+            data = LinkCounters(source.counter, source.scope, tuple(tx), tuple(rx), stamp_us)
+        return Reading(self.device.uuid, sample.start_s, sample.end_s, sample.wall_s, data)
 
     def _missing(self, why: Missing) -> Reading:
         now, wall = time.monotonic(), time.time()
@@ -280,14 +281,9 @@ class CounterReader:
         )
 
 
-def _in_bytes(values: list[Maybe[int]], unit_bytes: int) -> Iterable[Maybe[int]]:
+def _in_bytes(values: list[Maybe[int]], unit_bytes: int) -> list[Maybe[int]]:
     """Return counts in units of `unit_bytes`, which are never negative, as bytes."""
-    if unit_bytes == 1:
-        return values
-    try:
-        return [*map(mul, cast(list[int], values), repeat(unit_bytes))]
-    except TypeError:  # a counter is missing, which is rare
-        return [v if isinstance(v, Missing) else v * unit_bytes for v in values]
+    return [v if isinstance(v, Missing) else v * unit_bytes for v in values]
 
 
 def _any_read(sample: Maybe[CounterSample]) -> bool:

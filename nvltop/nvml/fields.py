@@ -47,6 +47,8 @@ _DOUBLE: Final = 0
 """nvmlValueType_t of a double."""
 _UNSIGNED: Final = (1, 2, 3, 6)
 """Values of nvmlValueType_t without a sign."""
+_UNSIGNED_64_BIT: Final = (2, 3)
+"""Values of nvmlValueType_t of unsigned integers of 64 bits."""
 _UNANSWERED: Final = Missing("the driver returned no value")
 MAX_LAYOUTS: Final = 256
 """Number of layouts that are kept; most GPUs of a node share one for each request."""
@@ -72,6 +74,8 @@ class _Layout:
         read = set(range(len(columns))).difference(i for i, _ in self.unread)
         self.checked = [i for i in read if kinds[i] not in _UNSIGNED]
         """Entries whose value may be implausible."""
+        self.is_64_bit = all(status in _UNSIGNED_64_BIT for status in columns)
+        """Whether all values were read and are unsigned integers of 64 bits."""
         self.may_be_unanswered = 0 in columns
         """Whether only its time stamp shows that an entry of zeros was filled in."""
 
@@ -79,27 +83,41 @@ class _Layout:
 _layout: Final = lru_cache(MAX_LAYOUTS)(_Layout)
 
 
+def _layout_of(entries: bytearray) -> _Layout:
+    return _layout(_STATUS.of(entries).tobytes())
+
+
 class FieldValues:
     """Result of one call, in the order of the request."""
 
-    __slots__ = ("_entries", "_layout", "values")
+    __slots__ = ("_entries", "_layout", "_values")
 
-    def __init__(self, values: list[Maybe[int]], entries: bytearray, layout: _Layout) -> None:
-        self.values = values
+    def __init__(self, entries: bytearray, layout: _Layout) -> None:
         self._entries = entries
         self._layout = layout
+        self._values: list[Maybe[int]] | None = None
 
     @property
-    def stamps_us(self) -> list[int]:
-        """Time stamp of each value by NVML, Unix µs; 0 without one."""
-        return _STAMP.of(self._entries).tolist()
+    def values(self) -> list[Maybe[int]]:
+        """The values, or why one could not be read."""
+        if self._values is None:
+            self._values = _values(self._entries, self._layout)
+        return self._values
+
+    @property
+    def packed(self) -> bytes | None:
+        """The values as the bytes of unsigned integers of 64 bits; None unless all are."""
+        return _ANY.of(self._entries).tobytes() if self._layout.is_64_bit else None
+
+    @property
+    def stamps_us(self) -> bytes:
+        """Time stamp of each value by NVML, Unix µs, as the bytes of integers of 64 bits; 0 without one."""
+        return _STAMP.of(self._entries).tobytes()
 
     def part(self, begin: int, end: int) -> FieldValues:
         """Return the values from position `begin` up to, but not including, `end`."""
-        if begin == 0 and end == len(self.values):
-            return self
         entries = self._entries[begin * _ENTRY_BYTES : end * _ENTRY_BYTES]
-        return FieldValues(self.values[begin:end], entries, self._layout)
+        return FieldValues(entries, _layout_of(entries))
 
     def are_of(self, entries: bytearray, layout: _Layout) -> bool:
         """Return whether these entries certainly hold the same values, at whatever time."""
@@ -132,10 +150,10 @@ class FieldRequest:
         failure = driver.run(nvmlDeviceGetFieldValues, (handle, self._count, entries), gpu)
         if isinstance(failure, Missing):
             return failure
-        layout = _layout(_STATUS.of(memory).tobytes())
+        layout = _layout_of(memory)
         if isinstance(last, FieldValues) and last.are_of(memory, layout):
             return last
-        return FieldValues(_values(memory, layout), memory, layout)
+        return FieldValues(memory, layout)
 
 
 def nvmlDeviceGetFieldValues(handle: Any, count: int, entries: Any) -> None:  # noqa: N802

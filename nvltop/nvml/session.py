@@ -91,10 +91,7 @@ class GpuReader:
             lambda: self.states.any_link_active, with_power=self.compute.has_traffic
         )
         if readings and isinstance(readings[-1].data, LinkCounters):
-            tx_bytes = readings[-1].data.tx_bytes
-            unread = set()
-            if Missing in map(type, tx_bytes):
-                unread = {i for i, v in enumerate(tx_bytes) if isinstance(v, Missing)}
+            unread = readings[-1].data.unread()
             if unread != self._unread_links:
                 self.states.recheck(unread ^ self._unread_links)
                 self._unread_links = unread

@@ -28,15 +28,21 @@ def packed(data: LinkCounters) -> tuple[Shape, tuple[bytes, bytes]] | None:
 
     Also None for a shape that the receiver would reject, with all other readings of the burst.
     """
-    links, stamps = len(data.tx_bytes), len(data.stamp_us)
-    if links != len(data.rx_bytes) or not _is_shape(data.scope, links, stamps):
-        return None
-    numbers: tuple[Any, ...] = data.tx_bytes + data.rx_bytes
-    try:
-        packed = array("Q", numbers).tobytes(), array("q", data.stamp_us).tobytes()
-    except (OverflowError, TypeError):
-        return None
-    return (data.counter, data.scope, links, stamps), packed
+    if hasattr(data, "packed"):
+        packed = data.packed
+        links, stamps = len(packed[0]) // (2 * BYTES), len(packed[1]) // BYTES
+    else:
+        links, stamps = len(data.tx_bytes), len(data.stamp_us)
+        if links != len(data.rx_bytes):
+            return None
+        numbers: tuple[Any, ...] = data.tx_bytes + data.rx_bytes
+        try:
+            packed = array("Q", numbers).tobytes(), array("q", data.stamp_us).tobytes()
+        except (OverflowError, TypeError):
+            return None
+    return (
+        ((data.counter, data.scope, links, stamps), packed) if _is_shape(data.scope, links, stamps) else None
+    )
 
 
 def _is_shape(scope: Scope, links: int, stamps: int) -> bool:

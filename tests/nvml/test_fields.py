@@ -38,7 +38,7 @@ def read(asked, last=None, **functions):
 
 @given(st.lists(entries, min_size=1, max_size=5))
 def test_columns_equal_the_entries(answers):
-    expected = []
+    expected: list[int | Missing] = []
 
     def fill(handle, count, asked):
         assert [(e.fieldId, e.scopeId) for e in asked] == [(138, k) for k in range(count)]
@@ -56,7 +56,9 @@ def test_columns_equal_the_entries(answers):
 
     got = read(FieldRequest(*((138, k) for k in range(len(answers)))), nvmlDeviceGetFieldValues=fill)
     assert got.values == expected
-    assert got.stamps_us == [stamp for *_, stamp in answers]
+    assert memoryview(got.stamps_us).cast("q").tolist() == [stamp for *_, stamp in answers]
+    if got.packed is not None:
+        assert [*memoryview(got.packed).cast("Q")] == expected
 
 
 few = st.tuples(
