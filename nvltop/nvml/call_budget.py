@@ -46,9 +46,14 @@ class CallBudget:
 
         A rare or interrupted reading raises only one of them.
         """
+        self.available_share = MAX_CALL_SHARE
+        """Share of the time that is available for optional readings."""
 
     def measure(self, now: float) -> None:
         """Measure the share of the other calls. Call it at least every few seconds."""
+        since = self._since
+        if since and now - since[0] < WINDOW_S:
+            return
         with self._lock:
             spent_s = self._tracker.driver_s_by_gpu.get(self._gpu, 0.0) - self._optional_s
             if self._since and now - self._since[0] < WINDOW_S:
@@ -56,17 +61,13 @@ class CallBudget:
             if self._since:
                 last = max(0.0, (spent_s - self._since[1]) / (now - self._since[0]))
                 self.other_share, self._last_share = min(last, self._last_share), last
+                self.available_share = max(0.0, MAX_CALL_SHARE - self.other_share)
             self._since = now, spent_s
 
     def spend(self, seconds: float) -> None:
         """Record the duration of an optional reading."""
         with self._lock:
             self._optional_s += seconds
-
-    @property
-    def available_share(self) -> float:
-        """Share of the time that is available for optional readings."""
-        return max(0.0, MAX_CALL_SHARE - self.other_share)
 
 
 class PacedReader:

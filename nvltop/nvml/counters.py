@@ -100,6 +100,8 @@ class CounterReader:
     """Chosen once; None until the counter of a link could be read."""
     changed_s: float = field(default=-math.inf, init=False)
     """CLOCK_MONOTONIC of the last reading whose values differed from those before."""
+    call_s: float = field(default=0.0, init=False)
+    """Duration of the call of the last reading, seconds; 0 if it failed."""
     _values: list[Maybe[int]] | bytes = field(default=b"", init=False)
     """Values of the last reading, packed if possible."""
     _trusted: bool = field(default=False, init=False)
@@ -123,7 +125,7 @@ class CounterReader:
         inactive link fails like reading a counter that does not exist, and the sum over no links is 0. With
         `with_power` the same call reads the present power as well.
         """
-        self._with_power, self.power_w = with_power, NOT_READ
+        self._with_power, self.power_w, self.call_s = with_power, NOT_READ, 0.0
         if isinstance(self.device.links, Missing):
             return [self._missing(self.device.links)]
         if not self.device.links:
@@ -238,6 +240,7 @@ class CounterReader:
         if isinstance(answer, Missing):
             self.power_w = answer if with_power else self.power_w
             return answer
+        self.call_s = end_s - start_s
         split = {}
         begin = 0
         for source in sources:

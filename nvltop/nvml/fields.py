@@ -76,8 +76,18 @@ class _Layout:
         """Entries whose value may be implausible."""
         self.is_64_bit = all(status in _UNSIGNED_64_BIT for status in columns)
         """Whether all values were read and are unsigned integers of 64 bits."""
+        self._statuses = statuses
+        self._parts: dict[tuple[int, int], _Layout] = {}
         self.may_be_unanswered = 0 in columns
         """Whether only its time stamp shows that an entry of zeros was filled in."""
+
+    def part(self, begin: int, end: int) -> _Layout:
+        """Return the layout of the entries from position `begin` up to, but not including, `end`."""
+        found = self._parts.get((begin, end))
+        if found is None:
+            size = struct.calcsize("Q")
+            found = self._parts[begin, end] = _Layout(self._statuses[begin * size : end * size])
+        return found
 
 
 _layout: Final = lru_cache(MAX_LAYOUTS)(_Layout)
@@ -117,7 +127,7 @@ class FieldValues:
     def part(self, begin: int, end: int) -> FieldValues:
         """Return the values from position `begin` up to, but not including, `end`."""
         entries = self._entries[begin * _ENTRY_BYTES : end * _ENTRY_BYTES]
-        return FieldValues(entries, _layout_of(entries))
+        return FieldValues(entries, self._layout.part(begin, end))
 
     def are_of(self, entries: bytearray, layout: _Layout) -> bool:
         """Return whether these entries certainly hold the same values, at whatever time."""

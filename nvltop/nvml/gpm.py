@@ -33,6 +33,11 @@ _METRIC: Final = struct.Struct(f"@4xId{sizeof(pynvml.c_nvmlGpmMetric_t) - struct
 """Return code and value of an `nvmlGpmMetric_t`; the id is before them, its description after them."""
 
 
+_SAMPLES: Final = ("sample1", "sample2")
+_set_member: Final = object.__setattr__
+"""Set a member of a structure, without the function in Python that `pynvml` calls for each."""
+
+
 class GpmSpan(NamedTuple):
     """Metrics of the time between two samples."""
 
@@ -161,7 +166,8 @@ class GpmStream:
             request = unused.pop()
         except IndexError:
             request = _MetricsRequest(self._metric_ids)
-        request.struct.sample1, request.struct.sample2 = self._buffers
+        for name, buffer in zip(_SAMPLES, self._buffers, strict=True):
+            _set_member(request.struct, name, buffer)
         # A metric that the driver does not fill in must not repeat another value.
         request.answer[:] = request.unanswered
         gpm = self._gpm

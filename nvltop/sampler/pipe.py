@@ -6,10 +6,14 @@ import os
 import threading
 import time
 from collections.abc import Sequence
+from operator import attrgetter
+from typing import Final
 
 from nvltop.model import Item, LinkCounters, Reading
 from nvltop.sampler.schedule import BATCH_S, EARLY_SHARE, LATE_SHARE, START_S, RequestedInterval
 from nvltop.wire.bursts import Packer
+
+_data_of: Final = attrgetter("data")
 
 
 class Sender:
@@ -45,9 +49,9 @@ class Sender:
 
     def _due(self, items: Sequence[Item], now: float) -> bool:
         """Return whether to write now. Each write wakes the main process; only readings may wait."""
-        if not all(isinstance(item, Reading) for item in items):
+        if items and {*map(type, items)} != {Reading}:
             return True
-        counted = any(isinstance(item, Reading) and isinstance(item.data, LinkCounters) for item in items)
+        counted = LinkCounters in map(type, map(_data_of, items))
         waited_s = now - self._sent_s
         if self._frame_s and now - self._started_s > START_S:
             # The thread that has read link counters sends them at once, together with all that waits.

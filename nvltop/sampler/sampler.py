@@ -19,7 +19,6 @@ from nvltop.host.sysfs import proc_root
 from nvltop.model import (
     Inventory,
     Item,
-    LinkCounters,
     Listening,
     Missing,
     Reading,
@@ -198,7 +197,7 @@ class Sampler:
                 if with_gauges or was_lost:
                     readings += reader.read_gauges()
                 every = schedule.ERRORS_BY_CALL_S if reader.errors.needs_calls else self._config.errors_s
-                periodic = errors.setdefault(uuid, Periodic(every))
+                periodic = errors.get(uuid) or errors.setdefault(uuid, Periodic(every))
                 periodic.every_s = every
                 if periodic.due(start, slack):
                     readings += reader.read_errors()
@@ -309,16 +308,12 @@ def _read_counters(reader: GpuReader, interval_s: float, calls_s: dict[str, floa
     traffic during the hang. `calls_s` maps the UUID to the duration of the previous call.
     """
     readings = reader.read_counters()
-    uuid, took_s = reader.device.uuid, _call_s(readings)
+    uuid, took_s = reader.device.uuid, reader.counters.call_s
     if took_s > max(SLOW_CALL_SHARE * interval_s, SLOW_CALL_FACTOR * calls_s.get(uuid, took_s)):
         readings = reader.read_counters()
-        took_s = _call_s(readings)
+        took_s = reader.counters.call_s
     calls_s[uuid] = took_s
     return readings
-
-
-def _call_s(readings: list[Reading]) -> float:
-    return max((r.end_s - r.start_s for r in readings if isinstance(r.data, LinkCounters)), default=0.0)
 
 
 def _demo_loaded_s() -> float:
