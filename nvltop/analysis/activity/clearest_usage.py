@@ -32,7 +32,8 @@ MIN_SECONDS: Final = 30.0
 MAX_KEPT_S: Final = 600.0
 """Time after which a measurement is replaced by a less clear one, seconds: bursts may have changed unseen."""
 SAME_WIDTH: Final = 0.04
-"""Difference in the distance of the bounds below which two measurements are equally clear."""
+"""Difference in the distance of the bounds, and in the lower bound of the time at the limit of a ring, below
+which two measurements are equally clear."""
 SAME_CONTRAST: Final = 0.97
 """Ratio of the contrasts above which two measurements are equally clear."""
 
@@ -100,5 +101,7 @@ def _as_clear(now: LinkUsage, before: LinkUsage) -> bool:
     wider = (now.most - now.near) - (before.most - before.near)
     if abs(wider) > SAME_WIDTH:
         return wider < 0
+    if abs(now.at - before.at) > SAME_WIDTH:
+        return now.at > before.at
     # A reading is a mean: it may hide contrast, and never adds any.
     return now.contrast >= SAME_CONTRAST * before.contrast

@@ -77,7 +77,7 @@ class LinkUsage:
     contrast: float
     """Mean rate weighted by the data moved, as a share of NCCL max; lower if readings are longer."""
     burst_readings: float
-    """Mean number of consecutive readings with most of that rate."""
+    """Median number of consecutive readings with most of that rate."""
 
 
 @mutable
@@ -159,8 +159,8 @@ def measure_usage(spans: UsageSpans, bounds: LimitBounds) -> Maybe[LinkUsage]:
             _add_short(seconds, known_shares, a, b, volume, alike, times)
     busy_s, level = times.busy_and_level(read_s)
     busy, unresolved = busy_s / read_s, times.unresolved / read_s
-    burst_readings = sum(b - a for a, b in tops) / len(tops)
-    if burst_readings < MIN_FILLED and max(known_shares) >= bounds.near:
+    lengths = [b - a for a, b in tops]
+    if sum(lengths) / len(lengths) < MIN_FILLED and max(known_shares) >= bounds.near:
         # Some bursts reach the limit, and their readings do not show that the others do not.
         times.most = max(times.most, mean * read_s / bounds.near)
     if unresolved > MIN_UNRESOLVED:
@@ -184,7 +184,7 @@ def measure_usage(spans: UsageSpans, bounds: LimitBounds) -> Maybe[LinkUsage]:
         sent=sent / (sent + received),
         balance=min(sent, received) / max(sent, received),
         contrast=high,
-        burst_readings=burst_readings,
+        burst_readings=median(lengths),
     )
 
 
