@@ -16,15 +16,10 @@ from nvltop.model import Gpu, GpuFrame, LinkSpan, Missing, Tick
 from nvltop.tui.render import themes
 from nvltop.tui.render.glyphs import ASCII, UNICODE
 from nvltop.tui.render.row import section
+from nvltop.tui.render.spark_cells import SparkShape, draw_cells, joined
+from nvltop.tui.render.spark_pairs import SparkPairs
 from nvltop.tui.render.spark_style import ASCII_LEVELS, BLOCKS, BRAILLE
-from nvltop.tui.render.sparklines import (
-    MOVES_PER_LINE,
-    Sparklines,
-    SparkPairs,
-    SparkShape,
-    _cells,
-    _joined,
-)
+from nvltop.tui.render.sparklines import MOVES_PER_LINE, Sparklines
 from nvltop.tui.render.view_state import EMPTY_FRAME, SPARK_ROLES, ViewState
 from nvltop.tui.tabs.main import gpus
 
@@ -65,8 +60,8 @@ def dots(character: str) -> tuple[int, int]:
 
 def drawn(values, style=BRAILLE, rows=1, down=False, full=FULL) -> tuple[list[str], str]:
     """Return the lines from the axis outwards, and the class of each cell, for two values a cell."""
-    columns, roles = _cells(values, SparkShape(len(values) // 2, 0.25, full, style, rows, down), "012")
-    return list(_joined(columns, rows)), "".join(roles)
+    columns, roles = draw_cells(values, SparkShape(len(values) // 2, 0.25, full, style, rows, down), "012")
+    return list(joined(columns, rows)), "".join(roles)
 
 
 @given(

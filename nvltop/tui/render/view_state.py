@@ -17,8 +17,10 @@ from nvltop.tui.render.glyphs import UNICODE, Glyphs
 from nvltop.tui.render.gpu_order import filtered_and_sorted, nic_search_text
 from nvltop.tui.render.replay_bar import ReplayState
 from nvltop.tui.render.row import Row, TextRun, displayable
+from nvltop.tui.render.spark_cells import SparkShape
+from nvltop.tui.render.spark_pairs import SparkPairs, pair_series
 from nvltop.tui.render.spark_style import ASCII_LEVELS, BRAILLE, SparkStyle
-from nvltop.tui.render.sparklines import WAYS, Series, SparkKeys, Sparklines, SparkPairs, SparkShape
+from nvltop.tui.render.sparklines import SparkKeys, Sparklines
 from nvltop.tui.render.steady_order import SteadyOrder
 
 if TYPE_CHECKING:
@@ -177,7 +179,7 @@ class ViewState:
         shape = self.spark_shape(cells, 0.0, every_s)
 
         def make() -> SparkPairs:
-            return SparkPairs(self.cache.sparklines, _spark_series(owners, prefix, shape, fulls), SPARK_ROLES)
+            return SparkPairs(self.cache.sparklines, pair_series(owners, prefix, shape, fulls), SPARK_ROLES)
 
         return self.cache.parts.get(("pairs", name), (owners, prefix, shape, fulls), make).rows(self.history)
 
@@ -292,20 +294,6 @@ class ViewState:
     def selected(self) -> GpuFrame | None:
         """The selected GPU; None if no GPU is listed."""
         return self.gpus[self.gpu] if self.gpu < len(self.gpus) else None
-
-
-def _spark_series(
-    owners: Sequence[tuple[str, int | None]],
-    prefix: str,
-    shape: SparkShape,
-    fulls: Sequence[Maybe[float]],
-) -> dict[str, Series]:
-    """Return the series of TX and of RX of each owner, with their shape at its full height."""
-    shapes = {full: shape.with_full(full) for full in set(fulls)}
-    return {
-        way: [(((*owner, prefix + way),), shapes[full]) for owner, full in zip(owners, fulls, strict=True)]
-        for way in WAYS
-    }
 
 
 def _finding_marks(findings: Sequence[Finding]) -> dict[tuple[str, int | None], TextRun]:

@@ -10,7 +10,8 @@ from nvltop.analysis.link_capacity import pcie_limit, practical_max
 from nvltop.model import GpuFrame, Maybe, Missing, known
 from nvltop.report.phrases import or_reason
 from nvltop.tui.render.row import SEPARATOR, Row, fit, fit_text
-from nvltop.tui.render.sparklines import SparkShape, first_cell
+from nvltop.tui.render.spark_cells import SparkShape
+from nvltop.tui.render.sparklines import first_cell
 from nvltop.tui.render.traffic import PCIE_INTERVAL_S
 from nvltop.tui.render.view_state import ViewState
 
