@@ -62,7 +62,7 @@ class _Packed:
     __slots__ = ("packed",)
 
     packed: tuple[bytes, bytes]
-    """Counters of TX, then of RX, and time stamps. An object that was made from its values has none."""
+    """Counters of TX, then of RX, and time stamps. An object that was made from its values alone has none."""
 
 
 @frozen

@@ -51,20 +51,27 @@ class CounterColumns:
             or len(data.stamp_us) != len(shape.stamp_us)
         ):
             return False
+        counters, stamps = self._parts
+        if not self._missing and hasattr(data, "packed"):
+            counts, stamps_us = data.packed
+            if not counts[BYTES - 1 :: BYTES].isascii():
+                return False  # one has 64 bits
+            counters.numbers.frombytes(counts)
+            stamps.numbers.frombytes(stamps_us)
+            return True
         values: tuple[Any, ...] = data.tx_bytes + data.rx_bytes
         if self._missing:
             if any(values[place] != missing for place, missing in self._missing):
                 return False
             values = tuple([value for value in values if not isinstance(value, Missing)])
-        counters, stamps = self._parts
         try:
-            numbers, stamps_us = array("q", values), array("q", data.stamp_us)
+            numbers, times = array("q", values), array("q", data.stamp_us)
         except (TypeError, OverflowError):
             return False
         if len(numbers) != counters.width or not numbers:
             return False
         counters.numbers += numbers
-        stamps.numbers += stamps_us
+        stamps.numbers += times
         return True
 
     def pack(self, numbers: Numbers) -> Any:

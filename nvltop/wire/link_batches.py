@@ -86,9 +86,20 @@ def decode_links(
     kind, covers = Counter(counter), Scope(scope)
     if not _is_shape(covers, links, stamps):
         raise CodecError("a wrong number of links")
-    ways = iter_unpack(f"{links}Q", numbers.take(2 * links * length))
-    times: Iterable[tuple[int, ...]] = repeat(())
-    if stamps:
-        times = iter_unpack(f"{stamps}q", numbers.take(stamps * length))
+    counts, stamps_us = numbers.take(2 * links * length), numbers.take(stamps * length)
+    ways = iter_unpack(f"{links}Q", counts)
+    times: Iterable[tuple[int, ...]] = iter_unpack(f"{stamps}q", stamps_us) if stamps else repeat(())
     pairs = zip(ways, ways, strict=True)
-    return [LinkCounters(kind, covers, tx, rx, us) for (tx, rx), us in zip(pairs, times, strict=stamps > 0)]
+    found: list[Any] = [
+        LinkCounters(kind, covers, tx, rx, us) for (tx, rx), us in zip(pairs, times, strict=stamps > 0)
+    ]
+    # The flight recorder keeps them in this form.
+    for each, *packed in zip(found, _rows(counts, 2 * links), _rows(stamps_us, stamps), strict=False):
+        each.packed = tuple(packed)
+    return found
+
+
+def _rows(numbers: memoryview, width: int) -> Iterable[bytes]:
+    """Return numbers of 64 bits in rows."""
+    size = BYTES * width
+    return [bytes(numbers[i : i + size]) for i in range(0, len(numbers), size)] if width else repeat(b"")

@@ -25,6 +25,7 @@ from nvltop.model import (
 )
 from nvltop.record.columns import Numbers, restore, transpose
 from nvltop.record.item_columns import ItemColumns, unpack, unpack_newest
+from nvltop.wire.bursts import Packer, Receiver
 from tests.wire.test_coder import others, readings
 
 ports = st.builds(
@@ -106,6 +107,7 @@ def test_counters_of_any_size_and_shape(sweeps):
         for stamps in ((), (t * 10**6,), (-1,))
     ]
     assert list(unpack(packed(items))) == items
+    assert list(unpack(packed(Receiver().feed(Packer().pack(items))))) == items
 
 
 counters = st.integers(0, 2**64 - 1) | st.integers(2**62, 2**62 + 2**40)
@@ -125,6 +127,10 @@ def test_counters_that_grow_or_begin_again(links, stamp_us):
         for gpu in ("GPU-a", "GPU-b")
     ]
     assert list(unpack(packed(items))) == items
+    came = Receiver().feed(Packer().pack(items))
+    assert came == items
+    assert list(unpack(packed(came))) == items
+    assert list(unpack(packed([*items, *came, *items]))) == items * 3
 
 
 def test_gpus_are_packed_together_whatever_they_lack():
