@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import hypothesis
 import pytest
 
 import nvltop
@@ -61,6 +62,9 @@ SMALL = {
 """Small versions of the demo nodes, for tests that run long or often."""
 THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
 """Whether to run all combinations of what is independent, and ten times as many of the costly examples."""
+# How long an example takes depends on what else the machine does.
+hypothesis.settings.register_profile("without deadline", deadline=None)
+hypothesis.settings.load_profile("without deadline")
 # Let programs that tests start reuse compiled modules.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 

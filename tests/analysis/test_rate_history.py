@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nvltop.analysis.rate_history import RateHistory, SeriesBlock, SeriesKey, _Buckets
@@ -28,7 +28,6 @@ def test_reading_changes_nothing(bench):
     gpu = frame.gpus[0]
     key: SeriesKey = (gpu.gpu.uuid, None, "tx")
 
-    @settings(deadline=None)
     @given(
         st.lists(st.tuples(st.floats(0.1, 20), st.booleans()), min_size=1, max_size=60),
         st.floats(0, 0.09),
@@ -101,7 +100,6 @@ def spans(longest_s: float, count: int):
     )
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from([(0, 1, 3, 12), (1, 15, 20, 12), (2, 300, 120, 12)]).flatmap(
         lambda case: st.tuples(st.just(case), spans(*case[2:]))

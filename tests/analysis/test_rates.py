@@ -126,7 +126,7 @@ def test_nvml_time_is_used_only_if_it_agrees():
 EVENTS = st.sampled_from(["poll"] * 12 + ["reset", "wrap", "late", "gap", "down", "still"])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.lists(st.tuples(EVENTS, st.floats(0.05, 0.6), st.floats(0, 1)), min_size=2, max_size=60),
     st.integers(0, 2**44),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nvltop.analysis.rate_history import RateHistory
@@ -17,7 +17,6 @@ rows = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(rows, st.floats(0.05, 3), st.integers(-3, 40), st.integers(0, 40))
 def test_a_cell_is_the_mean_of_the_time_that_was_read(gaps_and_rows, cell_s, first, count):
     store, now, spans = RecentReadings(2, 10_000), 1000.0, []

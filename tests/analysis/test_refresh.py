@@ -138,7 +138,7 @@ def intervals_near_refreshes(draw: st.DrawFn) -> tuple[Driver, float]:
     return driver, min(max(driver.refresh_s * refreshes * draw(st.floats(0.98, 1.02)), 0.1), 2.0)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(drivers, jobs, intervals, st.integers(0, 99))
 @example(Driver(0.5), Bursts(1.2, 0.7), 0.25, 0)
 @example(Driver(0.2, 0.5), Bursts(2.0, 0.6, SPEED), 0.25, 3)
@@ -147,7 +147,7 @@ def test_no_byte_is_lost_and_none_invented(driver, job, interval_s, seed):
     check_integral(run(driver, job, interval_s, seed=seed))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.sampled_from([0.0, 1.0, 2.0]), jobs, st.sampled_from([0.1, 0.25]), st.integers(0, 99))
 @example(1.0, Bursts(2.0, 0.5), 0.25, 0)
 def test_no_byte_is_lost_where_the_refresh_was_never_measured(refresh_s, job, interval_s, seed):
@@ -171,7 +171,7 @@ def check_integral(shown: Shown) -> None:
             assert total == pytest.approx(count - first, rel=1e-6, abs=1)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(drivers, jobs, intervals, st.integers(0, 99))
 @example(Driver(0.2), Bursts(3.0, 0.6, SPEED), 0.25, 0)
 @example(Driver(0.2, 0.5), Bursts(1e9, 1.0, SPEED), 0.25, 0)
@@ -182,7 +182,7 @@ def test_no_rate_is_more_than_the_link_carries(driver, job, interval_s, seed):
     assert not any(span.rates[0] == IMPLAUSIBLE_RATE for _, span in shown.spans)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(drivers, jobs, intervals, st.integers(0, 99))
 @example(Driver(0.5), Bursts(1e9, 1.0), 0.25, 0)
 @example(Driver(0.5045340685157099), Bursts(1.2, 0.75, 0.5 * SPEED), 0.5, 57)
@@ -191,7 +191,7 @@ def test_a_rate_of_zero_is_true(driver, job, interval_s, seed):
     check_zeros(driver, job, interval_s, seed)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(intervals_near_refreshes(), jobs, st.integers(0, 99))
 @example((Driver(0.1), 0.1), Bursts(6.1747745747686915, 0.6819818110261079, 0.8181695 * SPEED), 85)
 @example((Driver(0.25), 0.25), Bursts(1.0, 0.6177854738463211, 0.98942 * SPEED), 50)
@@ -217,7 +217,7 @@ def check_zeros(driver: Driver, job: Bursts, interval_s: float, seed: int) -> No
                 pytest.fail("traffic without a pause was shown as 0")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(drivers, intervals, st.integers(0, 99), st.floats(0.0, 1.0))
 @example(Driver(0.3052421526700982, 0.1), 0.296875, 0, 0.8515625)
 def test_traffic_that_ends_is_zero_after_one_and_a_half_refreshes(driver, interval_s, seed, phase):
@@ -232,7 +232,7 @@ def test_traffic_that_ends_is_zero_after_one_and_a_half_refreshes(driver, interv
     assert all(rate == 0 for time_s, _, rate in shown.rates if time_s > last_s + most_s + interval_s)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(drivers, st.sampled_from([0.1, 0.25]), st.integers(0, 99), st.floats(0.1, 1.0))
 @example(Driver(0.04), 0.25, 0, 1.0)
 def test_no_rate_is_shown_for_long_while_the_counter_changes(driver, interval_s, seed, share):
@@ -245,7 +245,7 @@ def test_no_rate_is_shown_for_long_while_the_counter_changes(driver, interval_s,
 EVENTS = st.sampled_from(["", "", "", "", "", "", "late", "missed", "reset", "lost"])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     drivers,
     jobs,

@@ -47,7 +47,7 @@ def test_the_mean_changes_once_a_window_after_the_first():
     assert seen[3].by_counter == pytest.approx([1.5, 0.0])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.lists(st.tuples(st.floats(0.05, 3.0), st.floats(0, 1e12)), min_size=1, max_size=60),
     st.floats(0.3, 5.0) | st.none(),

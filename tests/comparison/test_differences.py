@@ -208,7 +208,7 @@ def test_findings_that_came_and_went(bench):
     assert any(d.what == "finding: link-down" and d.severity == Severity.NOTICE for d in went.differences)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data())
 def test_whatever_is_missing_no_comparison_fails_and_unknown_is_never_equal_to_a_value(data):
     """Remove any keys of one side: what is then unknown is listed, and nothing of it counts as equal."""

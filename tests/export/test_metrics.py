@@ -367,7 +367,7 @@ findings = st.builds(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     found=st.lists(findings, max_size=300, unique_by=lambda f: (f.rule, f.gpu, f.link, f.nic)),
     hostname=st.none() | texts,

@@ -70,7 +70,7 @@ class Hostile:
         pass
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(
     SAMPLES,
     SERIES,

@@ -61,7 +61,7 @@ def test_idle_counters_give_no_result():
     assert made.calls <= 5.0 / MAX_INTERVAL_S + 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.floats(0.04, 1.0), st.integers(0, 99))
 @example(0.04, 0)
 @example(0.5, 1)
@@ -74,7 +74,7 @@ def test_a_regular_refresh_is_found(period_s, seed):
     assert result.regular or result.longest_s - result.shortest_s < 3 * result.error_s
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from([0.04, 0.1, 0.25, 0.5]), st.floats(0.5, 4.0), st.floats(0.3, 0.95), st.integers(0, 99))
 @example(0.1, 1.2, 0.7, 0)
 def test_pauses_of_the_job_do_not_count_as_refreshes(period_s, step_s, duty, seed):

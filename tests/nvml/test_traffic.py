@@ -20,7 +20,7 @@ bursts = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(bursts, st.floats(0, 200), st.floats(0.05, 3))
 def test_integral_is_the_sum_of_the_rates(flow, start, length):
     n = 4000
@@ -46,7 +46,7 @@ def levels(draw):
     return Switched(noisy, draw(st.floats(0, 150)), Constant(draw(st.floats(0, 1))))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(levels(), st.floats(0, 200), st.floats(0.05, 3))
 def test_the_integral_of_levels_is_the_sum_of_their_rates(flow, start, length):
     n = 4000

@@ -150,7 +150,7 @@ def test_a_bomb_takes_little_memory(tmp_path):
         tracemalloc.stop()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(cut=st.integers(0, 5000), at=st.integers(0, 5000), byte=st.integers(0, 255), packed=st.booleans())
 def test_whatever_is_wrong_is_one_line(tmp_path_factory, cut, at, byte, packed):
     content = bytearray(tarred(*WHOLE))

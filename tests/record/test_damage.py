@@ -94,7 +94,7 @@ def test_the_whole_hour_is_read(recorded):
     assert items == HOUR
 
 
-@settings(max_examples=examples(10), deadline=None)
+@settings(max_examples=examples(10))
 @given(at=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 def test_a_flip_at_any_place_loses_at_most_a_minute(recorded, at, bit):
     path, whole = recorded
@@ -104,7 +104,7 @@ def test_a_flip_at_any_place_loses_at_most_a_minute(recorded, at, bit):
         check(path, bytes(broken))
 
 
-@settings(max_examples=examples(5), deadline=None)
+@settings(max_examples=examples(5))
 @given(at=st.floats(0, 1, exclude_max=True), length=st.integers(1, 4096), zeros=st.booleans())
 @example(at=0.6409698021403414, length=168, zeros=False)
 def test_a_missing_or_zeroed_block_costs_only_its_segments(recorded, at, length, zeros):
@@ -130,7 +130,7 @@ def parts_of(path, data: bytes) -> list[bytes]:
     return parts
 
 
-@settings(max_examples=examples(5), deadline=None)
+@settings(max_examples=examples(5))
 @given(at=st.floats(0, 1, exclude_max=True), count=st.integers(1, 12))
 @example(at=0.0, count=1)
 @example(at=0.9999, count=1)

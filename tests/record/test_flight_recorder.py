@@ -103,7 +103,7 @@ def test_the_oldest_goes_and_the_rest_begins_with_what_was_known(tmp_path, simul
     assert ReplaySource(tmp_path / "run.gz").timeline.start_s == ticks[0].mono_s
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(cuts=st.lists(st.integers(0, 40), max_size=4), limit=st.integers(1 << 10, 1 << 15))
 def test_any_limit_is_kept_and_the_newest_is_never_lost(tmp_path_factory, cuts, limit):
     ring, now = FlightRecorder(lambda: Redactor(NAMES), limit), 1.0
@@ -116,7 +116,7 @@ def test_any_limit_is_kept_and_the_newest_is_never_lost(tmp_path_factory, cuts, 
         assert not n or items[-1] == Tick(now, 1e9 + now, 0.25, "running")
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     seconds=st.integers(1, 90),
     sizes=st.lists(st.integers(1, 400), min_size=1, max_size=8),

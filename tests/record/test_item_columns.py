@@ -64,7 +64,7 @@ def packed(items):
     return columns.pack()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(readings() | others | more | ticks, max_size=30))
 def test_round_trip(items):
     assert list(unpack(packed(items))) == items
@@ -82,7 +82,7 @@ values = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(values, min_size=1, max_size=6) | values.map(lambda v: [v, v]))
 def test_columns_round_trip(column):
     put = Numbers()
@@ -114,7 +114,7 @@ counters = st.integers(0, 2**64 - 1) | st.integers(2**62, 2**62 + 2**40)
 growth = st.lists(st.integers(0, 2**36) | st.sampled_from([0, 1024, -1, -(2**40), 2**47, 2**62]), max_size=6)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(counters, growth), min_size=2, max_size=8), st.integers(-5, 2**62))
 def test_counters_that_grow_or_begin_again(links, stamp_us):
     """Columns are added and subtracted as one integer: no counter changes the one beside it."""

@@ -116,7 +116,7 @@ def test_a_gpu_that_hung_for_15_s_shows_rates_within_two_intervals(read):
     assert sampler._cost.intervals.popitem()[1].interval_s == 0.25
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.sampled_from([0.1, 0.25, 1.0]),
     st.floats(2.0, 3.0),

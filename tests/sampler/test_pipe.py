@@ -91,7 +91,6 @@ any_reading = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(any_reading | st.just(ITEMS[2]), max_size=6), st.lists(st.integers(0, 5), max_size=4))
 def test_any_items_pass_together(items, again):
     """Items that come again are the same objects, so that their values are only referred to."""
@@ -111,7 +110,7 @@ def test_numbers_that_are_too_few_or_not_of_64_bits_are_rejected(cut):
         assert receiver.rejected == 1
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data(), json_values)
 def test_a_spoilt_burst_is_items_or_rejected(data, value):
     numbers, burst = parts(Packer().pack([*ITEMS, HOST, NICS]))

@@ -81,7 +81,7 @@ def visit(bench, monkeypatch):
     return run
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.floats(0.1, 10.0), st.floats(0.0, 0.99 * QUICK_S))
 def test_a_guest_keeps_its_interval_and_delays_no_reading(visit, interval_s, took_s):
     links, ran, _ = visit(interval_s, took_s, [])

@@ -103,7 +103,7 @@ def many(v, count, **says):
 
 
 @given(st.integers(0, 7), st.integers(1, 90), st.integers(2, 40))
-@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_nic_is_reached_by_turning_pages(view_once, gpu, count, height):
     v = many(view_once(), max(12, count))
     v.gpu, v.nic_page = gpu, 0

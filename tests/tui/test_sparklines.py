@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import chain, pairwise
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nvltop.analysis.rate_history import ALIGN_SLACK_S, RateHistory
@@ -74,7 +74,6 @@ def drawn(values, style=BRAILLE, rows=1, down=False, full=FULL) -> tuple[list[st
     st.integers(1, 12),
 )
 @example([(0.5, 1.0, 50.0), (1.0, 3.0, 0.0), (1.0, 0.25, 0.0)], BRAILLE, 0.25, 8)
-@settings(deadline=None)
 def test_what_is_extended_is_what_is_drawn_again(steps, style, half_s, cells):
     """Late spans, gaps and jumps in time: what was drawn before is never wrong."""
     history, kept, now_s = RateHistory(), Sparklines(), 1e6
@@ -245,7 +244,6 @@ def test_together_they_are_what_each_is():
     st.lists(st.tuples(st.sampled_from([0.25, 1.0]), rates, rates, st.integers(0, 9)), max_size=40),
     st.sampled_from([0.25, 0.5]),
 )
-@settings(deadline=None)
 def test_the_sparklines_of_a_table_are_what_each_is(steps, half_s):
     """GPUs that are read at different times, one that is added later, and a part that shows the same."""
     history, kept, now_s = RateHistory(), Sparklines(), 1e3

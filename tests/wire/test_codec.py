@@ -79,7 +79,7 @@ st.register_type_strategy(
 items = st.one_of(*(st.from_type(kind) for kind in (Inventory, Reading, Event, Listening, Tick)))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(items)
 def test_round_trip(item):
     assert decode(json.loads(json.dumps(encode(item), allow_nan=False))) == item
@@ -98,14 +98,14 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(json_values)
 def test_garbage_is_refused_with_one_error(value):
     with pytest.raises(CodecError):
         decode(value)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(items, st.data())
 def test_a_spoilt_item_is_an_item_or_a_codec_error(item, data):
     value = encode(item)

@@ -81,7 +81,7 @@ def through(items):
                 yield back
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(readings() | others, max_size=12), st.lists(times, max_size=3))
 def test_round_trip(items, ticks):
     items += [Tick(t, 1.79e9, 0.25, note="late" if t > 1 else "") for t in sorted(ticks)]

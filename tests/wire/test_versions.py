@@ -75,7 +75,7 @@ CHANGED = ("gauges", "fabric", "states", "inventory", "tick", "gpu")
 names = st.lists(st.from_regex(r"new_[a-z]{1,8}", fullmatch=True), max_size=3, unique=True)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     extra=st.fixed_dictionaries(
         dict.fromkeys(("gauges", "fabric", "states", "inventory", "tick", "gpu"), names)

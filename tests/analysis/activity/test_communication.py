@@ -26,7 +26,7 @@ def found(flow, seconds=240.0, start=0.1):
     return measure_communication(cells(flow, start, 0.25, round(seconds * 4), 0.01), MOST)
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25, derandomize=True)
 @given(
     period=st.floats(2.0, 20.0), duty=st.floats(0.3, 0.8), jitter=st.floats(0, 0.03), start=st.floats(0, 1)
 )

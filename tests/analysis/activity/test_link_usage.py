@@ -37,7 +37,7 @@ def drawn(period: float, duty: float, rate: float, jitter: float, seed: int) -> 
     return flow
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, derandomize=True)
 @given(
     period=st.floats(0.1, 15.0), duty=st.floats(0.05, 0.95), rate=st.floats(0.05, 1.05),
     jitter=st.floats(0.0, 0.1), interval=st.sampled_from([0.1, 0.25, 1.0]), seed=st.integers(1, 99),
@@ -59,7 +59,7 @@ def test_the_upper_bound_holds_and_the_lower_one_is_never_far_above_the_truth(
     assert 0.0 <= found.at <= found.near <= found.most <= 1.0
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40, derandomize=True)
 @given(
     period=st.floats(0.3, 15.0), duty=st.floats(0.05, 0.95), rate=st.floats(0.05, 1.05),
     interval=st.sampled_from([0.25, 1.0]), seed=st.integers(1, 99),

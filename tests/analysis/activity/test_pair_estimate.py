@@ -24,7 +24,7 @@ from .accuracy import misplaced, pair_rows, patterns
 DOCS = Path(__file__).parents[3] / "nvltop" / "analysis" / "activity" / "README.md"
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(3, 16), st.data())
 def test_rows_and_columns_are_what_was_sent_and_received(n, data):
     true = [[0.0 if i == j else data.draw(st.floats(0.1, 10.0)) for j in range(n)] for i in range(n)]

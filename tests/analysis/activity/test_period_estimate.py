@@ -127,7 +127,7 @@ def test_there_is_no_period_without_a_pattern():
     assert not known(estimate_period([[math.nan] * 500], STEP_S))
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25, derandomize=True)
 @given(
     true=st.floats(1.2, 60.0),
     duty=st.floats(0.08, 0.5),
@@ -141,7 +141,7 @@ def test_the_answer_is_the_step_or_none(true, duty, jitter, level, seed):
     assert not known(answer) or answer.period_s == pytest.approx(true, rel=0.05)
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25, derandomize=True)
 @given(true=st.floats(0.06, 0.94), duty=st.floats(0.3, 0.9), start=st.floats(0, 1), jitter=st.floats(0, 0.03))
 def test_nothing_is_said_of_steps_too_fast_for_the_readings(true, duty, start, jitter):
     values = cells(plain(true, duty, jitter, seconds=160.0), start, STEP_S, 560, 0.01)

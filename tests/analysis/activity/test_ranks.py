@@ -73,7 +73,7 @@ def test_ranks_without_traffic_name_none():
     assert find_straggler(still, 40.0, STEP_S) is None
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25, derandomize=True)
 @given(
     st.lists(st.floats(400, 700), min_size=3, max_size=8),
     st.lists(st.floats(0, 0.15), min_size=8, max_size=8),
@@ -86,7 +86,7 @@ def test_ranks_that_differ_a_little_from_each_other_name_none(powers, late):
     assert find_straggler(found, 2.0, STEP_S) is None
 
 
-@settings(max_examples=20, deadline=None, derandomize=True)
+@settings(max_examples=20, derandomize=True)
 @given(st.floats(0.0, 0.5), st.integers(0, 3), st.floats(2.5, 8.0))
 def test_lateness_is_by_how_much_one_sends_after_the_others(late_s, odd, period_s):
     flow = plain(period_s, 0.4, 0.02, seconds=80.0)
