@@ -72,8 +72,11 @@ def _measure_bursts(values: Sequence[float], read: int, high: float, most: float
         reach = values[max(0, a - 1) : b + 1]
         moved += sum(reach)
         if b - a > 2:
-            top = median(values[a + 1 : b - 1])
+            inner = values[a + 1 : b - 1]
+            top = median(inner)
             cells += sum([v / top if v < top else 1.0 for v in reach])
+            # A cell below the others contains a pause, or has another rate.
+            unsure += sum([abs(1 - v / top) for v in inner])
         elif a == 0 or b == len(values):
             # The burst is cut off by the window, so its volume does not show its rate.
             cells += min(float(b - a), sum(reach) / high)

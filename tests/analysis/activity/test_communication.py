@@ -49,6 +49,14 @@ def test_bursts_shorter_than_the_readings_have_no_share():
     assert found(plain(2.0, 0.1)) == BURSTS_TOO_SHORT
 
 
+@pytest.mark.parametrize("period", [0.5, 0.55, 0.575, 0.6])
+@pytest.mark.parametrize("duty", [0.37, 0.5, 0.6])
+def test_bursts_whose_pauses_no_reading_contains_have_no_share_or_the_true_one(period, duty):
+    """Readings of 0.25 s: the bursts run together, and their shares were up to 28 points too high."""
+    answer = found(plain(period, duty, 0.01), seconds=60.0)
+    assert not known(answer) or answer.share == pytest.approx(duty, abs=0.06)
+
+
 def test_bursts_that_are_short_but_rare_are_a_small_share():
     answer = found(plain(20.0, 0.01))
     assert known(answer)
