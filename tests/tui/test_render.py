@@ -168,6 +168,14 @@ def test_errors_that_moved_are_shown_in_the_header_and_marked(view):
     assert any(role == "error" and text.strip() for text, role in spans)
 
 
+def test_no_error_is_claimed_of_gpus_whose_counters_are_unread(view):
+    v = view("rtx3090-pair", seconds=2.0)
+    assert header._errors(v.frame)[0] == "no link error counted since start"
+    unread = replace(v.gpus[1].nvlink, errors_since_start=Missing("no permission"))
+    frame = replace(v.frame, gpus=(v.gpus[0], replace(v.gpus[1], nvlink=unread)))
+    assert header._errors(frame)[0] == "no link error counted since start; not read: GPU 1"
+
+
 def test_a_simulated_node_is_said_to_be_one(view):
     assert "SIMULATED" in texts(header.header(view(), 80))[0]
 

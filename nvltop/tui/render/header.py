@@ -6,6 +6,7 @@ from typing import Final
 
 from nvltop.analysis.health.gpu_names import gpu_names
 from nvltop.model import Frame, Severity, known
+from nvltop.model.error_kinds import error_kind
 from nvltop.report.activity import activity_of_gpu, describe_briefly
 from nvltop.report.findings import severity_counts
 from nvltop.report.phrases import node_line, nvlink_line
@@ -171,7 +172,7 @@ def _risen_errors(frame: Frame) -> TextRun | None:
         return None
     since, gpu, link, kind = max(moved, key=lambda m: m[0])
     more = f", {len(moved) - 1} more" if len(moved) > 1 else ""
-    return f"GPU {gpu} link {link}: +{since} {kind} since start{more}", "warn"
+    return f"GPU {gpu} link {link}: {since} {error_kind(kind).name(since)} since start{more}", "warn"
 
 
 def _activity(view: ViewState) -> TextRun | None:
@@ -183,8 +184,11 @@ def _activity(view: ViewState) -> TextRun | None:
 
 
 def _errors(frame: Frame) -> TextRun:
-    if any(known(g.nvlink.errors_since_start) for g in frame.gpus):
-        return "no link error counted since start", ""
-    if any(g.links for g in frame.gpus):
+    linked = [g for g in frame.gpus if g.links]
+    unread = [g for g in linked if not known(g.nvlink.errors_since_start)]
+    if not linked:
+        return "", ""
+    if len(unread) == len(linked):
         return "link error counters: not read", ""
-    return "", ""
+    rest = f"; not read: {gpu_names(unread)}" if unread else ""
+    return f"no link error counted since start{rest}", ""
