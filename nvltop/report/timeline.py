@@ -97,6 +97,11 @@ def event_summary(e: TimelineEvent) -> str:
     return clean(e.summary) + (f" ({e.count} times)" if e.count > 1 else "")
 
 
+def event_details(frame: Frame, e: TimelineEvent) -> str:
+    """Return what happened, without the place in front, which has a column of its own."""
+    return event_summary(e).removeprefix(f"{event_place(frame, e)}: ")
+
+
 def event_span(e: TimelineEvent) -> str:
     """Return `60s`, or `lasts` for what is still the case; empty for what has no duration."""
     if e.lasts:

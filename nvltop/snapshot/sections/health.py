@@ -8,7 +8,7 @@ from nvltop.model import Finding
 from nvltop.report.findings import about, basis, evidence, fault_sources
 from nvltop.report.incidents import age_text, earlier, event_line, more_events, other_events, shown
 from nvltop.report.tables import table
-from nvltop.report.timeline import event_place, event_summary
+from nvltop.report.timeline import event_details, event_place
 from nvltop.snapshot.sections.inputs import Snapshot, code_block, escape_markdown
 from nvltop.text import counted
 
@@ -109,7 +109,7 @@ def events(snapshot: Snapshot) -> str:
             snapshot.at(e.began_s),
             "lasts" if e.lasts else snapshot.at(e.ended_s),
             event_place(frame, e),
-            event_summary(e) + (sources.get(e.gpu or "", "") if e.event else ""),
+            event_details(frame, e) + (sources.get(e.gpu or "", "") if e.event else ""),
             e.before,
             e.after,
             e.next_step,

@@ -9,7 +9,7 @@ from typing import Final
 
 from nvltop.formatting import duration
 from nvltop.model import Frame, Severity, TimelineEvent
-from nvltop.report.timeline import event_place, event_summary
+from nvltop.report.timeline import event_details, event_place
 from nvltop.text import clean
 from nvltop.tui.render.glyphs import Glyphs
 from nvltop.tui.render.header import SEVERITY_ROLES
@@ -44,7 +44,7 @@ def detail_lines(frame: Frame, e: TimelineEvent, width: int, glyphs: Glyphs) -> 
 
 def _sentences(frame: Frame, e: TimelineEvent) -> Iterator[tuple[str, str]]:
     change = f", from {e.before} to {e.after}" if e.before else ""
-    yield "", f"{event_place(frame, e)}: {event_summary(e)}{change}"
+    yield "", f"{event_place(frame, e)}: {event_details(frame, e)}{change}"
     yield "When", _when(e)
     if e.cause:
         yield "Follows from", e.cause

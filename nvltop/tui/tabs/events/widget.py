@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from nvltop.model import TimelineEvent
-from nvltop.report.timeline import event_place, event_span, event_summary, event_time
+from nvltop.report.timeline import event_details, event_place, event_span, event_time
 from nvltop.tui import keys
 from nvltop.tui.keys import FunctionKey
 from nvltop.tui.render.row import Column, TextRun, displayable, shorten
@@ -96,7 +96,7 @@ class EventsTab(ListTab[TimelineEvent]):
             return event_span(item), "bold" if item.lasts else "dim"
         if column.key == "where":
             return displayable(event_place(frame, item), glyphs), "caption"
-        return shorten(event_summary(item), column.width, glyphs), rows.role(item)
+        return shorten(event_details(frame, item), column.width, glyphs), rows.role(item)
 
     def tail(self, item: TimelineEvent, width: int) -> list[TextRun]:
         """Return what the event follows from, and what to do."""
