@@ -190,3 +190,11 @@ def test_the_page_of_a_link_states_directions_and_window_of_its_rates(view):
     )
     assert any(re.match(r"RX: [\d.]+ .B/s, .+ % of speed · last \d+ s, full height", row) for row in page)
     assert not any("…" in row for row in page)
+
+
+def test_a_gpu_without_a_link_that_is_up_has_no_rates_instead_of_unknown_ones(view):
+    v = view("gh200", seconds=0.25)
+    rows = [text_of(row) for row in heatmap.rows(v, 100, 12, heatmap.layout(v, 100, 12, 0, 0, None), 0, 0)]
+    sums = [row.split()[-3:] for row in rows if " TX " in row or " RX " in row]
+    assert sums
+    assert all("?" not in cells and "-" in cells for cells in sums)

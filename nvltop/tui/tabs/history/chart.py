@@ -35,6 +35,7 @@ LIMIT_SHOWN_TO: Final = 2.0
 TICK_COLUMNS: Final = 16
 """Columns for each label of the time."""
 TICK_STEPS_S: Final = (5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 14400, 21600)
+NOT_KNOWN: Final = "unknown"
 MIN_SCALE: Final = 1e6
 """End of the scale if there is no traffic, bytes/s."""
 
@@ -157,9 +158,12 @@ def _values(
     for way, columns in zip(("TX", "RX"), series, strict=True):
         column = columns[place] if 0 <= place < len(columns) else Column()
         values.append(f"{way} {_value(view.unit, column)}")
-    texts.append(f"{'  '.join(values)} {view.unit.name}")
-    # A column may be shorter than a reading.
-    texts.append(f"mean of {max(shown.column_s, view.frame.interval_s):.2g} s")
+    if values == [f"{way} {NOT_KNOWN}" for way in ("TX", "RX")]:
+        texts.append("no reading of the traffic at this time")
+    else:
+        texts.append(f"{'  '.join(values)} {view.unit.name}")
+        # A column may be shorter than a reading.
+        texts.append(f"mean of {max(shown.column_s, view.frame.interval_s):.2g} s")
     near = [e for at, e in _events(view, wanted.subject, shown, len(series[0])) if abs(at - place) <= 2]
     if near:
         worst = max(near, key=lambda e: e.severity.rank)
@@ -171,7 +175,7 @@ def _values(
 def _value(unit: Unit, column: Column) -> str:
     """Return mean, minimum and maximum: `178.2 (0.31-358.6)`."""
     if column.mean != column.mean:
-        return "unknown"
+        return NOT_KNOWN
     mean, low, high = (unit.number(value).strip() for value in column)
     return mean if low == high else f"{mean} ({low}-{high})"
 

@@ -250,7 +250,9 @@ def _columns(view: ViewState, g: GpuFrame, way: str, at: LinksLayout) -> list[Te
     runs: list[TextRun] = []
     for column in at.columns:
         role = old
-        if column.key == "sum":
+        if g.nvlink.links_up == 0 and column.key in ("sum", "share", "range"):
+            text = "-"  # as on Main: without a link that is up there is no rate
+        elif column.key == "sum":
             text = view.unit.number(moved)
         elif column.key == "share":
             text = percent(moved / full, 0) + "%" if known(moved) and full else UNKNOWN
