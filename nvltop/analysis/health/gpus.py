@@ -13,7 +13,7 @@ from nvltop.analysis.health.claim import NVLTOP, Claim, Escalation
 from nvltop.analysis.health.gpu_names import gpu_name, gpu_names, short_gpu_names
 from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult
 from nvltop.model import GPU_IS_LOST, GpuFrame, Missing, Severity, first_missing, known
-from nvltop.text import bus_number
+from nvltop.text import bus_number, counted, noun_for
 
 HW_THERMAL: Final = 0x40
 """Clocks event reason nvmlClocksEventReasonHwThermalSlowdown."""
@@ -42,7 +42,9 @@ def evaluate_presence(rule_input: RuleInput) -> RuleResult:
     ]
     if not rule_input.gpus:
         return claims, Missing("no GPU read yet")
-    return claims, f"{sum(g.state == 'ok' for g in rule_input.gpus)} of {len(rule_input.gpus)} GPUs respond"
+    count = len(rule_input.gpus)
+    verb = noun_for(count, "responds", "respond")
+    return claims, f"{sum(g.state == 'ok' for g in rule_input.gpus)} of {counted(count, 'GPU')} {verb}"
 
 
 def unopened(rule_input: RuleInput) -> list[GpuFrame]:
