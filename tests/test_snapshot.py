@@ -141,7 +141,7 @@ def test_the_report_answers_the_first_questions(shoot):
     text = made.report
     for words in (
         "driver 570.86.15", "CUDA 12.8", "nvltop ", "Python ", "144/144 links up", "SIMULATED",
-        "**warning** at GPU 3 link 7, since ", "Evidence: replay ", "Next step: ", "`link-errors-legacy`",
+        "**warning** at GPU 3 link 7, since ", "Evidence: replays ", "Next step: ", "`link-errors-legacy`",
         "NV18", "Peer-to-peer over NVLink is OK between all GPUs that NVLink connects", "The last 30s", "▇",
         "GPU 3: 18 of 18 links up",
         "NVSwitch 00000000:05:00.0", "kubernetes id-1", "user-", "python3.11", "1 process is hidden",

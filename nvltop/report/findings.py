@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import Final
 
 from nvltop.formatting import age, duration
 from nvltop.model import Finding, Frame, Severity
+from nvltop.model.error_kinds import LINK_ERROR_KINDS, PORT_ERROR_KINDS
 
 EVIDENCE_NAMES = {"age_s": "data", "window_s": "window", "share_of_speed": "share of speed"}
 """Names of evidence that differ from its keys in JSON."""
@@ -17,6 +19,10 @@ EVIDENCE_UNITS = {"_w": "W", "_c": "C"}
 """Units by the end of a key in JSON; times and rates have formats of their own."""
 LONG_S = 600.0
 """Time from which on evidence has it in minutes, hours or days."""
+
+
+KIND_NAMES: Final = {kind.id: kind.plural for kind in (*LINK_ERROR_KINDS, *PORT_ERROR_KINDS)}
+"""Names of error counters in evidence."""
 
 
 def about(frame: Frame, finding: Finding) -> str:
@@ -52,14 +58,16 @@ def links_of(finding: Finding) -> tuple[int | None, ...]:
 
 
 def evidence(finding: Finding) -> str:
-    """Return `replay 12 to 24 · window 60 s · data 1.2s old`; empty without evidence."""
+    """Return `replays 12 to 24 · window 60 s · data 1.2s old`; empty without evidence."""
     return " · ".join(_piece(key, value) for key, value in finding.evidence.items() if value is not None)
 
 
 def _piece(key: str, value: object) -> str:
     name = EVIDENCE_NAMES.get(key, key.removesuffix("_s").replace("_", " "))
     if isinstance(value, Mapping) and {"before", "after"} <= value.keys():
-        return f"{name} {value['before']} to {value['after']}"
+        return f"{KIND_NAMES.get(key, name)} {value['before']} to {value['after']}"
+    if key == "counter" and isinstance(value, str):
+        return f"counter of {KIND_NAMES.get(value, value)}"
     if key == "age_s" and isinstance(value, (int, float)):
         return f"data {age(value)} old"
     if key == "last_unix_s" and isinstance(value, (int, float)):
@@ -74,7 +82,9 @@ def _piece(key: str, value: object) -> str:
     if key in NUMBERED and len(values) == 1:
         name = name.removesuffix("s")
     text = ", ".join(f"{v:.3g}" if isinstance(v, float) else str(v) for v in values) or "none"
-    return f"{name} {text}{unit and f' {unit}'}"
+    # A number may end the name: "bad minutes of 10: 1".
+    colon = ":" if name[-1:].isdigit() else ""
+    return f"{name}{colon} {text}{unit and f' {unit}'}"
 
 
 def clock(wall_s: float | None) -> str:

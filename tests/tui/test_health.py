@@ -145,7 +145,10 @@ def test_evidence_in_words():
         "",
         {"replay": {"before": 3, "after": 9}, "window_s": 60, "age_s": 1.25},
     )
-    assert evidence(found) == "replay 3 to 9 · window 60 s · data 1.2s old"
+    assert evidence(found) == "replays 3 to 9 · window 60 s · data 1.2s old"
+    counts = {"rcv": {"before": 0, "after": 1}, "bad_minutes_of_10": 1, "counter": "xmit_discards"}
+    words = "receive errors 0 to 1 · bad minutes of 10: 1 · counter of discarded packets"
+    assert evidence(replace(found, evidence=counts)) == words
     long = replace(found, evidence={"period_s": 2.74, "window_s": 300, "driver_up_s": 1054100})
     assert evidence(long) == "period 2.74 s · window 300 s · driver up 12 days"
 
