@@ -16,24 +16,24 @@ from nvltop.analysis.activity.decision import (
     combine_usage,
     fill_judgement,
     limit_bounds,
+    limited_pair,
     most_used_links,
     practical_rate,
 )
 from nvltop.analysis.activity.gpu_groups import GpuGroup
 from nvltop.analysis.activity.job_state import JobState, alike
 from nvltop.analysis.activity.link_usage import MIN_TRAFFIC_SHARE, LinkUsage, measure_usage
+from nvltop.analysis.activity.members import are_busy, spinning, why_unread, without_speed
 from nvltop.analysis.activity.overlap import NO_CONTRAST, measure_overlap
 from nvltop.analysis.activity.traffic_series import TrafficSpan
 from nvltop.analysis.activity.traffic_store import MAX_LAG_S
 from nvltop.analysis.activity.usage_trace import LimitBounds, UsageTrace, after_gap
 from nvltop.analysis.link_capacity import NO_LINK_UP
 from nvltop.analysis.rates import max_gap_s
-from nvltop.analysis.verdict import GPU_BUSY_PERCENT
 from nvltop.formatting import age
 from nvltop.median import median
 from nvltop.memo import MemoTable
 from nvltop.model import (
-    NOT_READ,
     GpuFrame,
     Judgement,
     Maybe,
@@ -56,10 +56,6 @@ MIN_SILENCE_S: Final = 10.0
 """Silence after which a job is silent, seconds; `MIN_SILENCE_STEPS` must have passed as well."""
 MIN_SILENCE_STEPS: Final = 3.0
 """Silence after which a job is silent, in step periods."""
-FULLY_BUSY_PERCENT: Final = 95.0
-"""Utilisation above which a GPU works or spins in a collective, in percent."""
-MAX_SPINNING_POWER: Final = 0.35
-"""Share of the power limit below which a busy GPU only waits."""
 NEW_WINDOW_S: Final = 60.0
 """Silence after which new traffic starts a new window, seconds."""
 MOSTLY_READ: Final = 0.9
@@ -69,8 +65,6 @@ OVERLAP_INTERVAL_S: Final = 4.0
 RESTART_S: Final = 120.0
 """Time with less traffic than before after which a job is evaluated by its new traffic, seconds."""
 NO_SPEED: Final = "the speed of the links could not be read"
-SIMILAR_LIMIT: Final = 0.8
-"""Share of the longest time at the limit above which another GPU is limited as much."""
 
 
 class BottleneckEvaluator:
@@ -134,11 +128,11 @@ class BottleneckEvaluator:
         job = self._jobs.setdefault(group.key, JobState())
         members = [frames[uuid] for uuid in group.gpus]
         blank = Judgement(group.job.key if group.job else None, group.gpus, "unknown", step_s=period_s)
-        if _without_speed(members):
+        if without_speed(members):
             return replace(blank, state="unclear", why=NO_SPEED)
         traces = {u: t for u in group.gpus if (t := self._traces.get(u)) and t.newest_s > 0}
         if not traces:
-            return replace(blank, why=_why_unread(members))
+            return replace(blank, why=why_unread(members))
         if not any(g.nvlink.links_up for g in members):
             return replace(blank, why=NO_LINK_UP.reason)
         top = max(t.newest_s for t in traces.values())
@@ -148,7 +142,7 @@ class BottleneckEvaluator:
         end_s = min(t.newest_s for t in traces.values())
         resumed_s, read_s = self.read_between_s(group.gpus)
         if end_s - read_s > max_gap_s(interval_s):
-            return replace(blank, why=_why_unread(members))
+            return replace(blank, why=why_unread(members))
         self._scan(job, traces, end_s)
         if job.active_s is not None:
             job.active_s = max(job.active_s, resumed_s)  # time that was not read does not count as silence
@@ -245,7 +239,7 @@ class BottleneckEvaluator:
                 mean=median(v.mean for v in usages.values()),
             )
         combined = combine_usage(usages)
-        if not combined.gpu and (pair := _limited_pair(usages, traces)):
+        if not combined.gpu and (pair := limited_pair(usages, traces)):
             combined = JobUsage(usages[pair], pair)
         if end_s - job.overlap_s >= OVERLAP_INTERVAL_S:
             job.overlap_s = end_s
@@ -278,7 +272,7 @@ class BottleneckEvaluator:
 
     def _continues(self, members: Sequence[GpuFrame], traces: Mapping[str, UsageTrace], end_s: float) -> bool:
         """Return whether a job that seems silent continues with little traffic."""
-        if _spinning(members):
+        if spinning(members):
             return False
         recent = (
             measure_usage(t.between(end_s - WINDOW_S, end_s), self._bounds_of(members[0]))
@@ -302,7 +296,7 @@ class BottleneckEvaluator:
         silent_s: float | None,
     ) -> Judgement:
         """Return the judgement of a job without traffic now; the shares keep their last values."""
-        busy, working = _busy(members)
+        fully, working = are_busy(members)
         if silent_s is None or job.last is None:
             state = "no-traffic" if working else "idle"
             return replace(blank, state=state, busy=0.0, at_limit=0.0, at_limit_most=0.0, mean=0.0)
@@ -314,44 +308,6 @@ class BottleneckEvaluator:
         after_s = max(MIN_SILENCE_S, MIN_SILENCE_STEPS * (period_s or job.longest_pause_s))
         if silent_s < after_s:
             return last
-        if busy:
+        if fully:
             return replace(last, state="silent")
         return replace(last, state="no-traffic" if working else "idle")
-
-
-def _limited_pair(usages: Mapping[str, LinkUsage], traces: Mapping[str, UsageTrace]) -> str | None:
-    """Return one end of a pair of GPUs that fill the links between them while the others do not."""
-    most = max(v.near for v in usages.values())
-    ends = [uuid for uuid, v in usages.items() if v.near >= SIMILAR_LIMIT * most]
-    if len(ends) == 2 < len(usages) and most and traces[ends[0]].remote == ends[1]:
-        return ends[0]
-    return None
-
-
-def _without_speed(members: Sequence[GpuFrame]) -> bool:
-    """Return whether GPUs carry traffic, and the speed of their links is not known."""
-    moved = any(known(rate := g.nvlink.tx_bytes_per_s) and rate for g in members)
-    return moved and all(isinstance(g.nvlink.speed_bytes_per_s, Missing) for g in members)
-
-
-def _why_unread(members: Sequence[GpuFrame]) -> str:
-    """Return the reason why the traffic of these GPUs is not known."""
-    rates = [r for g in members for r in (g.nvlink.tx_bytes_per_s, g.nvlink.rx_bytes_per_s)]
-    return next((r.reason for r in rates if isinstance(r, Missing)), NOT_READ.reason)
-
-
-def _busy(members: Sequence[GpuFrame]) -> tuple[bool, bool]:
-    """Return whether at least half of the GPUs are fully busy, and whether any GPU is busy."""
-    utils = [u for g in members if known(u := g.gauges.util_percent)]
-    fully = sum(u >= FULLY_BUSY_PERCENT for u in utils)
-    return bool(utils) and 2 * fully >= len(members), any(u >= GPU_BUSY_PERCENT for u in utils)
-
-
-def _spinning(members: Sequence[GpuFrame]) -> bool:
-    """Return whether GPUs draw little power, as they do while spinning in a collective."""
-    shares = [
-        p / limit
-        for g in members
-        if known(p := g.gauges.power_w) and known(limit := g.gpu.power_limit_w) and limit
-    ]
-    return bool(shares) and median(shares) < MAX_SPINNING_POWER

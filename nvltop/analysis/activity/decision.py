@@ -57,6 +57,8 @@ MIN_BALANCE: Final = 0.5
 MOSTLY_SENT: Final = 1 / (1 + MIN_BALANCE)
 """Share of sent bytes above which such a GPU sends, and of received bytes above which it receives."""
 
+SIMILAR_LIMIT: Final = 0.8
+"""Share of the longest time at the limit above which another GPU is limited as much."""
 ALL_LINKS: Final = 0.99
 """Share of the rate of all links above which the most used links are all links of the GPU."""
 
@@ -118,6 +120,15 @@ def combine_usage(usages: Mapping[str, LinkUsage]) -> JobUsage:
     if len(values) > 1 and excess > MAX_SPREAD and most.mean > MIN_TRAFFIC_RATIO * usual[2]:
         return JobUsage(most, top)
     return JobUsage(LinkUsage(*map(median, zip(*map(USAGE_VALUES, values), strict=True))), None)
+
+
+def limited_pair(usages: Mapping[str, LinkUsage], traces: Mapping[str, UsageTrace]) -> str | None:
+    """Return one end of a pair of GPUs that fill the links between them while the others do not."""
+    most = max(v.near for v in usages.values())
+    ends = [uuid for uuid, v in usages.items() if v.near >= SIMILAR_LIMIT * most]
+    if len(ends) == 2 < len(usages) and most and traces[ends[0]].remote == ends[1]:
+        return ends[0]
+    return None
 
 
 def decide_state(
