@@ -44,7 +44,7 @@ async def test_a_double_click_does_not_end_the_screen(app, replaced):
         app.step()
         await pilot.pause()
         app.step()
-        for panel, offset in (("#links", (5, 1)), ("#matrix", (8, 2))):
+        for panel, offset in (("#links", (5, 1)), ("#matrix", (8, 1))):
             app.clear_notifications()
             await pilot.click(panel, offset=offset, times=2)
             await pilot.pause()
