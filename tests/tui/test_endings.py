@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -124,3 +126,26 @@ def test_a_failure_of_the_screen_itself_restores_the_terminal(terminal, tmp_path
     t = terminal(command=(sys.executable, "-c", code), environ={"XDG_STATE_HOME": str(tmp_path)}, keep=True)
     t.ended()
     assert t.restored()
+
+
+SLOW_EXIT = """
+import sys, time
+from nvltop.tui.shell import terminal_guard
+
+class Slow:
+    def __del__(self, sleep=time.sleep):
+        sleep(0.3)
+
+slow = Slow()
+terminal_guard.EXIT_TIMEOUT_S = 0.1
+terminal_guard.TerminalGuard(0).end_in_time(5, lambda: None)
+sys.exit(4)
+"""
+
+
+def test_a_slow_exit_keeps_its_code():
+    """Python frees `slow` when it has already reset the handlers of signals."""
+    primary, secondary = os.openpty()
+    assert subprocess.run([sys.executable, "-c", SLOW_EXIT], stdin=secondary).returncode == 4
+    os.close(primary)
+    os.close(secondary)

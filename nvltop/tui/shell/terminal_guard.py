@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import signal
@@ -110,6 +111,7 @@ class TerminalGuard:
 
         signal.signal(signal.SIGALRM, force)
         signal.setitimer(signal.ITIMER_REAL, EXIT_TIMEOUT_S)
+        atexit.register(_stop_timer)
 
     def switch_reports_off(self) -> None:
         """Switch off reports that Textual's own driver leaves on; it has restored everything else."""
@@ -151,3 +153,14 @@ class TerminalGuard:
                     time.sleep(WRITE_RETRY_S)
         finally:
             os.set_blocking(fd, blocking)
+
+
+def _stop_timer() -> None:
+    """Send what is buffered, the last that can block, and stop the timer.
+
+    Python then resets the handlers of signals, after which the timer would kill the process.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    signal.setitimer(signal.ITIMER_REAL, 0)
