@@ -110,6 +110,15 @@ async def test_g_goes_to_a_time(recording):
         await until(pilot, lambda: app.view.replay.position_s == pytest.approx(12.0, abs=1.0))
         await pilot.press("g", *"soon", "enter")
         await until(pilot, lambda: "not a time" in app.view.replay.message)
+        await pilot.press("g", *"999:00", "enter")
+        await until(pilot, lambda: "it ends at" in app.view.replay.message)
+        await pilot.press("g", *"0:99", "enter")
+        await until(pilot, lambda: "not a time" in app.view.replay.message)
+        await pilot.press("f7", "plus")
+        assert [n.message for n in app._notifications] == [
+            "this is a recording: nothing is read that could be recorded",
+            "the interval is that of the recording",
+        ]
         await pilot.press("g", "escape")
         await until(pilot, lambda: app.screen is app.main)
 

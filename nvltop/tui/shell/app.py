@@ -284,7 +284,11 @@ class Nvltop(TerminalApp):
 
     def action_record(self) -> None:
         """Record into a new file in the current folder, or stop."""
-        if self._playback or not self.feed.monitor.inventory:
+        if self._playback:
+            self.notify_user("this is a recording: nothing is read that could be recorded", False)
+            return
+        if not self.feed.monitor.inventory:
+            self.notify_user("nothing has been read yet that could be recorded", False)
             return
         message, failed = self.recording.toggle(self.feed.monitor.inventory)
         self.view.recording = self.recording.active

@@ -126,7 +126,9 @@ class MainScreen(TabbedScreen):
 
     def action_interval(self, by: int) -> None:
         """Use the next longer or shorter interval of the readings."""
-        if not self._view.replay:
+        if self._view.replay:
+            self.app.notify("the interval is that of the recording", markup=False)
+        else:
             self.post_message(self.IntervalRequested(by))
 
     async def on_click(self, event: events.Click) -> None:

@@ -80,11 +80,15 @@ class Playback:
                 to_s = line.at_wall(moment.timestamp())
             else:
                 minutes, seconds = parts if len(parts) == 2 else (0, *parts)
+                if min(parts) < 0 or (len(parts) == 2 and seconds > 59):
+                    raise ValueError(text)
                 to_s = line.start_s + 60 * minutes + seconds
         except (ValueError, TypeError, OverflowError):
             self._message = "not a time (use 1:30 or 14:02:11)"
             return
-        self._message = ""
+        length_s = int(line.end_s - line.start_s)
+        after = to_s >= line.end_s + 1
+        self._message = f"it ends at {length_s // 60}:{length_s % 60:02}" if after else ""
         self._replay.jump(to_s)
 
     def jump(self, position_s: float) -> None:
