@@ -22,8 +22,6 @@ from nvltop.analysis.uptime import initialised_again, uptime_s
 from nvltop.analysis.window_means import WindowMeans
 from nvltop.frozen import mutable
 from nvltop.model import (
-    GPU_IS_LOST,
-    NOT_LISTED,
     NOT_READ,
     C2cTraffic,
     ComputeActivity,
@@ -49,10 +47,10 @@ from nvltop.model import (
     known,
     or_none,
 )
+from nvltop.model.missing import LOST_REASONS
 
 PER_LINK_ONLY = Missing("counted per link")
 NO_LINK = Missing("no NVLink")
-LOST_REASONS = {GPU_IS_LOST.reason, NOT_LISTED.reason}
 BYTE_COUNTER: Final = "byte-counter"
 """`PcieTraffic.source` of rates that are means since the reading before."""
 MAX_PCIE_GAP_S: Final = 15.0

@@ -10,6 +10,7 @@ from typing import Final
 from nvltop.analysis.pcie import pcie_level
 from nvltop.frozen import frozen
 from nvltop.model import (
+    NOT_READ,
     Gpu,
     GpuFrame,
     Inventory,
@@ -25,6 +26,7 @@ from nvltop.model import (
     known,
     total,
 )
+from nvltop.model.missing import LOST_REASONS
 from nvltop.text import bus_number
 
 VIA_NVSWITCH = Missing("goes through NVSwitch: NVML does not report the pair")
@@ -100,10 +102,12 @@ def topology(
             if i == j:
                 continue
             pair = pairs.get((a.gpu.uuid, b.gpu.uuid))
-            p2p[i][j] = pair.p2p_nvlink if pair else Missing("not read yet")
             own_links = tuple(link.index for link in links_to(a, b))
             count = len(own_links) or _through_switches(a, b, pair)
             unread = None if count else _unread_between(a, b)
+            p2p[i][j] = pair.p2p_nvlink if pair else NOT_READ
+            if unread in LOST_REASONS:
+                p2p[i][j] = Missing(unread)  # the status is that of the inventory, before the GPU was lost
             if count:
                 cells[i][j] = f"NV{count}"
             elif unread:

@@ -31,6 +31,8 @@ NOT_READ: Final = Missing("not read yet")
 NOT_SUPPORTED: Final = Missing("not supported")
 GPU_IS_LOST: Final = Missing("GPU is lost")
 NOT_LISTED: Final = Missing("no longer listed by the driver")
+LOST_REASONS: Final = frozenset({GPU_IS_LOST.reason, NOT_LISTED.reason})
+"""Reasons for which nothing of a GPU can be read any more."""
 
 
 def known(value: T | Missing) -> TypeGuard[T]:

@@ -63,3 +63,11 @@ def test_a_reason_that_both_directions_have_stands_there_once(view):
     g, k = next((g, k) for g in v.gpus for k in g.links if k.state is LinkState.DOWN)
     page = [text_of(row) for row in link_rows.rows(v, g.gpu.uuid, k.index, 120, 30, 0)]
     assert "since the driver loaded TX and RX ? (link is down)" in page[2]
+
+
+def test_what_a_pair_was_allowed_to_do_is_not_shown_of_a_lost_gpu(view):
+    v = view("gb200-two", "gpu-lost", 13.0)
+    lost = next(i for i, g in enumerate(v.gpus) if g.state == "lost")
+    first = text_of(pair_rows.rows(v, lost, 1 - lost, 120, 10, 0)[1])
+    assert "how they are joined is unknown" in first
+    assert "P2P over NVLink: unknown (GPU is lost)" in first
