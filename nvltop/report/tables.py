@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from nvltop.analysis.link_capacity import mean_link_share
+from nvltop.analysis.link_capacity import NO_LINK_UP, mean_link_share
 from nvltop.formatting import UNKNOWN, age, count, gb_per_s, memory, percent, rate
 from nvltop.model import (
     NOT_SUPPORTED,
@@ -28,6 +28,8 @@ from nvltop.text import ranges, width
 
 DASH: Final = "-"
 """Cell of a value that does not exist, unlike `?`, which could not be read."""
+WITHOUT_NVLINK: Final = (Missing("no NVLink"), NO_LINK_UP)
+"""Reasons for which there is no traffic of links."""
 
 
 def table(rows: Sequence[Sequence[str]], left: int = 1) -> str:
@@ -183,8 +185,8 @@ def jobs(frame: Frame) -> str:
                 text_or_unknown(job.user),
                 str(len(job.pids)),
                 ",".join(index_of.get(uuid, UNKNOWN) for uuid in job.gpus) + mark,
-                gb_per_s(job.tx_bytes_per_s, 0),
-                gb_per_s(job.rx_bytes_per_s, 0),
+                DASH if job.tx_bytes_per_s in WITHOUT_NVLINK else gb_per_s(job.tx_bytes_per_s, 0),
+                DASH if job.rx_bytes_per_s in WITHOUT_NVLINK else gb_per_s(job.rx_bytes_per_s, 0),
             ]
         )
     lines = [table(rows, left=2)] if len(rows) > 1 else []
@@ -200,7 +202,7 @@ def jobs(frame: Frame) -> str:
 
 
 def unknowns(frame: Frame, gpus: Sequence[GpuFrame]) -> str:
-    """Return the reason of each `?` in the tables of GPUs and NICs, and of each `N/A` in the matrix."""
+    """Return the reason of each `?` in the tables of GPUs, jobs and NICs, and of each `N/A` in the matrix."""
     reasons: dict[str, list[str]] = {}
     unopened: set[str] = set()
     for g in gpus:
@@ -221,9 +223,14 @@ def unknowns(frame: Frame, gpus: Sequence[GpuFrame]) -> str:
             "NUMA": g.gpu.numa_node,
         }
         for what, value in named.items():
-            if isinstance(value, Missing) and value.reason not in ("no NVLink", "no link is up"):
+            if isinstance(value, Missing) and value not in WITHOUT_NVLINK:
                 reasons.setdefault(f"{what}: {value.reason}", []).append(str(g.gpu.index))
     lines = [f"{why} (GPU {', '.join(where)})" for why, where in reasons.items()]
+    lines += [
+        f"TX, RX: {moved.reason} (job {job.label})"
+        for job in frame.jobs
+        if isinstance(moved := job.tx_bytes_per_s, Missing) and moved not in WITHOUT_NVLINK
+    ]
     cells = frame.matrix.missing.items()
     lines += [f"matrix {pair}: {why}" for pair, why in cells if unopened.isdisjoint(pair.split(","))]
     return "\n".join(f"  {line}" for line in (*lines, *nic_unknowns(frame)))

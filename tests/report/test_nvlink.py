@@ -6,7 +6,21 @@ from dataclasses import replace
 
 import pytest
 
-from nvltop.model import ErrorCount, Gpu, GpuFrame, Link, LinkState, Maybe, Missing, NvLink
+from nvltop.model import (
+    ErrorCount,
+    Frame,
+    Gpu,
+    GpuFrame,
+    Inventory,
+    Link,
+    LinkState,
+    Maybe,
+    Missing,
+    NvLink,
+    Tick,
+)
+from nvltop.model.job import Job
+from nvltop.report import tables
 from nvltop.report.nvidia_smi import nvlink
 from nvltop.report.text import to_text
 
@@ -107,3 +121,14 @@ def test_every_counter_of_the_board_has_its_line(bench, node):
         values = [line.split(": ")[2].split(" ")[0] for line in lines]
         assert len(lines) == len(link.errors)
         assert sum(map(int, values)) == sum(e.total for e in link.errors.values())
+
+
+@pytest.mark.parametrize(
+    ("why", "cells", "reason"),
+    [("no link is up", ["-", "-"], ""), ("MIG is on", ["?", "?"], "MIG is on (job")],
+)
+def test_the_traffic_of_a_job_is_unknown_with_a_reason_or_does_not_exist(why, cells, reason):
+    job = Job("t:1", "torchrun 1", "t", "ada", (1,), ("a",), (True,), Missing(why), Missing(why), True, ())
+    frame = Frame(Inventory(0.0, 0.0), Tick(0.0, 0.0, 0.25, "running"), 0.0, jobs=(job,))
+    assert tables.jobs(frame).splitlines()[1].split()[-2:] == cells
+    assert tables.unknowns(frame, ()).strip().startswith(f"TX, RX: {reason}") == bool(reason)
