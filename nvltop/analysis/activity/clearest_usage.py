@@ -27,6 +27,8 @@ error; traffic without pauses has no difference."""
 MAX_RIPPLE: Final = 0.05
 """Difference of contrast and mean, over the contrast, that another phase may hide completely: it is 0.044 at
 most for readings that alternate and all have 75 % of the contrast or more."""
+FINER_READINGS: Final = 0.7
+"""Ratio of the lengths of readings below which the shorter ones replace what the longer ones showed."""
 MIN_SECONDS: Final = 30.0
 """Length of a window below which its measurement is not kept, seconds: few readings are alike by chance."""
 MAX_KEPT_S: Final = 600.0
@@ -83,6 +85,8 @@ class ClearestUsage:
 def _may_be_same(now: LinkUsage, before: LinkUsage) -> bool:
     """Return whether two measurements may be of the same traffic, in another phase."""
     if before.seconds < MIN_SECONDS or abs(now.mean - before.mean) > MAX_MEAN_CHANGE * before.mean:
+        return False
+    if now.reading_s < FINER_READINGS * before.reading_s:
         return False
     excess = before.contrast - before.mean
     return before.burst_readings < FULL_READINGS or (

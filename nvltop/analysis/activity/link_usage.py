@@ -78,6 +78,8 @@ class LinkUsage:
     """Mean rate weighted by the data moved, as a share of NCCL max; lower if readings are longer."""
     burst_readings: float
     """Median number of consecutive readings with most of that rate."""
+    reading_s: float
+    """Mean length of the readings, seconds."""
 
 
 @mutable
@@ -134,9 +136,10 @@ def measure_usage(spans: UsageSpans, bounds: LimitBounds) -> Maybe[LinkUsage]:
     if not shares or read_s < MIN_READ_SHARE * total_s:
         return TOO_MANY_GAPS
     total = sum(map(mul, seconds, known_shares))
-    mean = total / read_s
+    mean, reading_s = total / read_s, total_s / len(seconds)
     if max(known_shares) <= MIN_TRAFFIC_SHARE:
-        return LinkUsage(read_s, mean, 0.0, 0.0, 0.0, 0.0, mean / bounds.near, 0.0, 0.0, 0.5, 1.0, mean, 0.0)
+        most = mean / bounds.near
+        return LinkUsage(read_s, mean, 0.0, 0.0, 0.0, 0.0, most, 0.0, 0.0, 0.5, 1.0, mean, 0.0, reading_s)
     high = burst_level(known_shares)
     low = base_level(known_shares)
     tops = ranges_above(known_shares, MOST_OF_LEVEL * high)
@@ -185,6 +188,7 @@ def measure_usage(spans: UsageSpans, bounds: LimitBounds) -> Maybe[LinkUsage]:
         balance=min(sent, received) / max(sent, received),
         contrast=high,
         burst_readings=median(lengths),
+        reading_s=reading_s,
     )
 
 

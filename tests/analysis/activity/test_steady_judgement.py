@@ -29,7 +29,7 @@ from .simulated import Job, Node
 BOUNDS = LimitBounds(0.74, 0.9, 0.8)
 USAGE = LinkUsage(
     seconds=60.0, mean=0.55, busy=0.6, unresolved=0.0, at=0.6, near=0.6, most=0.6, level=0.96,
-    gpu_rate=1.0, sent=0.5, balance=1.0, contrast=0.9, burst_readings=1.5,
+    gpu_rate=1.0, sent=0.5, balance=1.0, contrast=0.9, burst_readings=1.5, reading_s=1.0,
 )  # fmt: skip
 """A job with bursts of about one and a half readings."""
 
@@ -105,6 +105,17 @@ def test_a_clear_measurement_is_kept_until_the_traffic_changes():
     assert kept.update({"a": as_clear}, 2.0) == {"a": as_clear}
     changed = replace(USAGE, near=0.1, most=0.7, mean=0.65)
     assert kept.update({"a": changed}, 3.0) == {"a": changed}
+    assert not kept.outdated
+
+
+def test_shorter_readings_replace_what_longer_ones_showed():
+    """Bursts of one long reading or six short ones: the interval was changed, or a recording is denser."""
+    kept, fine = (
+        ClearestUsage(),
+        replace(USAGE, at=0.5, near=0.5, most=0.5, burst_readings=6.0, reading_s=0.25),
+    )
+    kept.update({"a": USAGE}, 0.0)
+    assert kept.update({"a": fine}, 1.0) == {"a": fine}
     assert not kept.outdated
 
 
