@@ -73,6 +73,11 @@ def test_rows_fit(bench, width):
     assert len(drawn) <= 12
 
 
+def test_a_narrow_list_shows_what_the_finding_is(bench):
+    found = rows.entries(seen(bench).frame)
+    assert "GPU 3 link 7 DOWN" in text_of(rows.rows(found, 40, 12, 0, 0, UNICODE)[1])
+
+
 def test_the_selected_finding_is_shown_in_whole_sentences(bench):
     found = rows.entries(seen(bench).frame)
     text = " ".join(text for line in rows.detail_lines(found[0], 60, UNICODE) for text, _ in line)

@@ -29,6 +29,8 @@ from nvltop.tui.render.row import Row, TextRun, fit, fit_text
 COLUMN_TITLES: Final = "STATE    SINCE    WHERE           WHAT"
 STATE_WIDTH, SINCE_WIDTH, WHERE_WIDTH = 8, 8, 15
 """Widths of the list's columns."""
+MIN_WIDTH_FOR_WHERE: Final = 60
+"""Columns of the screen below which a headline that names its place replaces WHERE as well."""
 OUTCOME_ROLES: Final = {"fine": "ok", "pending": "warn", "unknown": "dim", "n/a": "dim", "problem": "warn"}
 CONSEQUENCE: Final = "follows"
 """State, in place of its severity, of a finding that follows from the one above it."""
@@ -192,11 +194,14 @@ def rows(
     out = [fit([(COLUMN_TITLES, "title")], width, "title")]
     room = max(0, width - STATE_WIDTH - SINCE_WIDTH - WHERE_WIDTH - 3)
     for i, entry in enumerate(found[top : top + height - 1], top):
+        where, left = entry.where[:WHERE_WIDTH].ljust(WHERE_WIDTH + 1), room
+        if width < MIN_WIDTH_FOR_WHERE and entry.what.startswith(entry.where):
+            where, left = "", room + WHERE_WIDTH + 1  # a headline names its place
         spans: list[TextRun] = [
             (entry.state[:STATE_WIDTH].ljust(STATE_WIDTH + 1), entry.role),
             (entry.since[-SINCE_WIDTH:].ljust(SINCE_WIDTH + 1), ""),
-            (entry.where[:WHERE_WIDTH].ljust(WHERE_WIDTH + 1), "caption"),
-            (fit_text(entry.what, room, glyphs), entry.role if entry.state != "fine" else ""),
+            (where, "caption"),
+            (fit_text(entry.what, left, glyphs), entry.role if entry.state != "fine" else ""),
         ]
         out.append(fit(spans, width, "selected" if i == chosen else None))
     return out
