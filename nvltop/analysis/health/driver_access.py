@@ -78,7 +78,9 @@ def _not_answering(rule_input: RuleInput) -> Iterator[Claim]:
             unread.blocking_call,
         )
         return
-    for call in rule_input.tick.calls:
+    # The oldest call of each GPU, which is the one that the header shows.
+    newest_first = sorted(rule_input.tick.calls, key=lambda call: -call.since_s)
+    for call in {call.gpu: call for call in newest_first}.values():
         waited_s = rule_input.tick.mono_s - call.since_s
         if call.gpu is not None and waited_s > limit:
             held = age(waited_s)

@@ -576,6 +576,23 @@ def test_a_driver_that_does_not_answer(watched):
     assert "nvmlDeviceGetFieldValues" in found[0].summary
 
 
+def test_the_oldest_call_counts_if_several_threads_wait_for_a_gpu(watched):
+    w = watched("h100-four")
+    w.run(3)
+    begun_s, behind_s = w.bench.clock.now, w.wall - w.bench.clock.now
+    begins = {"Utilization": 2.0, "FieldValues": 0.0, "MemoryInfo": 1.0}
+    calls = tuple([Call("thread", f"nvmlDeviceGet{name}", 3, begun_s + s) for name, s in begins.items()])
+    for _ in range(8):
+        w.bench.clock.now = now = w.bench.clock.now + 1.0
+        for reading in [r for reader in w.bench.readers for r in reader.read_counters()]:
+            w.bench.monitor.update(reading)
+        w.bench.monitor.update(Tick(now, now + behind_s, 1.0, "stuck", calls))
+        found = w.bench.monitor.frame().findings
+    [finding] = [f for f in found if f.rule == "driver-stuck"]
+    assert finding.headline == "GPU 3: driver not answering for 8.0s"
+    assert "nvmlDeviceGetFieldValues" in finding.summary
+
+
 def test_slow_reading_is_a_notice(watched):
     w = watched("h100-four")
     for sweep_s, reported in ((0.02, False), (0.3, True)):
