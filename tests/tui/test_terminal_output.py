@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from nvltop.tui.shell import terminal
+from nvltop.tui.shell import terminal, terminal_output
 from nvltop.tui.shell.terminal_guard import TerminalGuard
 from nvltop.tui.shell.terminal_output import TerminalOutput
 
@@ -88,6 +88,28 @@ async def test_flush_waits_for_a_terminal_that_reads_but_not_for_one_that_does_n
     read = asyncio.create_task(asyncio.to_thread(_read_all, ends[0]))
     assert await asyncio.to_thread(output.flush)
     assert await read == TEXT
+
+
+@pytest.mark.parametrize("output", ["shared"], indirect=True)
+async def test_a_slow_line_does_not_keep_the_event_loop(output, ends, monkeypatch):
+    now_s, sizes = 0.0, []
+
+    def write(fd: int, data: bytes) -> int:
+        """Accept everything, as a line of 2 kB/s does."""
+        nonlocal now_s
+        now_s += len(data) / 2000
+        sizes.append(len(data))
+        return len(data)
+
+    monkeypatch.setattr(terminal_output, "os", SimpleNamespace(write=write, environ=os.environ))
+    monkeypatch.setattr(terminal_output, "time", SimpleNamespace(monotonic=lambda: now_s))
+    for calls in (1, 2):
+        output._send() if sizes else output.write(TEXT)
+        assert len(sizes) == calls
+    assert output.is_waiting
+    monkeypatch.undo()
+    output._unsent = b""
+    output.flush(0)
 
 
 def _read_all(master: int) -> str:

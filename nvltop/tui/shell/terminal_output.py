@@ -6,6 +6,7 @@ import asyncio
 import codecs
 import os
 import select
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -17,6 +18,11 @@ MAX_UNSENT_BYTES: Final = 1 << 16
 """Unsent bytes from which further text is refused: what Linux itself keeps for a pseudoterminal."""
 SHARED_CHUNK_BYTES: Final = 256
 """Bytes that are written at once to a terminal that may block: it is then rarely full in between."""
+SHARED_TIME_S: Final = 0.02
+"""Time for which such a terminal is written to before the event loop goes on, seconds.
+
+A slow line always accepts a few bytes more, and a write of more of them waits until they are gone.
+"""
 
 
 class TerminalOutput:
@@ -80,11 +86,12 @@ class TerminalOutput:
     def _send(self) -> None:
         """Send what the terminal accepts."""
         unsent = self._unsent
+        end_s = time.monotonic() + SHARED_TIME_S
         try:
             while unsent:
                 if self._is_own:
                     unsent = unsent[os.write(self._fd, unsent) :]
-                elif terminal.is_stalled(self._fd):
+                elif time.monotonic() > end_s or terminal.is_stalled(self._fd):
                     break
                 else:
                     unsent = unsent[os.write(self._fd, unsent[:SHARED_CHUNK_BYTES]) :]
