@@ -263,7 +263,19 @@ def test_stopped_by_force_and_back_it_gives_the_terminal_back_as_it_was_found(te
     t.until("NV18")
     t.type("q")
     assert t.ended() == 0
-    assert termios.tcgetattr(t.master)[3] & (termios.ECHO | termios.ICANON) == termios.ECHO | termios.ICANON
+    assert t.restored()
+
+
+def test_without_a_shell_that_would_continue_it_it_is_not_suspended(terminal):
+    t = terminal("--demo", "rtx3090-pair")
+    t.until("NV4")
+    t.screen.reset()
+    t.type("\x1a")
+    for word in ("F10Quit", "NV4"):
+        t.until(word)
+    t.type("q")
+    assert t.ended() == 0
+    assert t.restored()
 
 
 def test_suspended_and_back_the_whole_screen_is_drawn_again(terminal):

@@ -29,6 +29,8 @@ MODES_ON: Final = "\x1b[?2004h\x1b[?7l\x1b[?1004h\x1b[?25l"
 """Bracketed paste, no line wrap, reports of the focus, and no cursor."""
 KEYBOARD_ON: Final = "" if constants.DISABLE_KITTY_KEY else "\x1b[>25u"
 """Kitty's keyboard protocol: unambiguous keys (1), all of them (8), with their text (16)."""
+KEYBOARD_OFF: Final = "\x1b[<u" if KEYBOARD_ON else ""
+"""Takes the last `KEYBOARD_ON` from the terminal's stack, on which another one would stay after the end."""
 SYNC_QUERY: Final = "\x1b[?2026$p"
 """DECRQM: asks whether synchronized output is supported. Answers come in the order of the queries."""
 ANSWER_TIMEOUT_S: Final = 1.0
@@ -73,8 +75,17 @@ class TtyDriver(OpenDriver):
         """Whether output was left out because the terminal accepted none."""
         self._is_open = False
         """Whether the terminal shows the screen."""
-        signal.signal(signal.SIGTSTP, lambda *_: self._call_soon(self._suspend))
-        signal.signal(signal.SIGCONT, lambda *_: self._call_soon(self._resume))
+        self._continued = False
+        """Whether SIGCONT has arrived since the process was last to be stopped."""
+        signal.signal(signal.SIGTSTP, self._handle_tstp)
+        signal.signal(signal.SIGCONT, self._handle_cont)
+
+    def _handle_tstp(self, *_: object) -> None:
+        self._call_soon(self._suspend)
+
+    def _handle_cont(self, *_: object) -> None:
+        self._continued = True
+        self._call_soon(self._resume)
 
     def _call_soon(self, call: Callable[[], None]) -> None:
         """Call a function on the event loop: a signal may arrive between any two instructions."""
@@ -129,6 +140,8 @@ class TtyDriver(OpenDriver):
             return
         signal.signal(signal.SIGWINCH, lambda *_: self._report_size())
         self._report_size()
+        if self._is_open:
+            self.write(KEYBOARD_OFF)
         self._is_open = True
         # From its first byte on, the guard has something to restore.
         self.write(SCREEN_ON)
@@ -199,7 +212,13 @@ class TtyDriver(OpenDriver):
         if self.restarts:
             self.suspend_application_mode()
             self._is_resuming = True
-        os.kill(os.getpid(), signal.SIGSTOP)
+        # Unlike SIGSTOP, this does not stop a process that no shell continues, as with `ssh -t HOST nvltop`.
+        self._continued = False
+        signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGTSTP)
+        signal.signal(signal.SIGTSTP, self._handle_tstp)
+        if not self._continued:
+            self._resume()
 
     def _resume(self) -> None:
         if self.restarts:
