@@ -47,6 +47,8 @@ FAILED_AT_ONCE_S: Final = 0.5
 EVENT_BACK_OFF_S: Final = 5.0
 """Delay in seconds after a wait that has failed, as it does at once while a registered GPU is lost."""
 
+NOTICE_S: Final = 1.0
+"""Time in seconds within which a change of the interval is noticed."""
 SLOW_CALL_SHARE: Final = 0.5
 """Share of the interval above which a call is too long for its counters to belong to one point in time."""
 SLOW_CALL_FACTOR: Final = 4.0
@@ -178,6 +180,8 @@ class Sampler:
         next_s = time.monotonic()
         while not (self._stop.is_set() or thread.ended):
             start = time.monotonic()
+            # A change of the interval has ended the wait early.
+            next_s = min(next_s, start)
             # Read half an interval early rather than a full interval late.
             slack = interval.interval_s / 2
             with_gauges, with_states = gauges.due(start, slack), states.due(start, slack)
@@ -222,12 +226,21 @@ class Sampler:
             self._tasks.start(*thread.guests.close())
 
     def _wait(self, thread: PollThread, until_s: float, slack: float) -> None:
-        """Wait until a thread is due to read; meanwhile run guests that cannot wait for that."""
+        """Wait until a thread is due to read; meanwhile run guests that cannot wait for that.
+
+        If the requested interval changes, return soon: the old one may have been much longer.
+        """
+        requested_s = self._requested.interval_s
         thread.guests.thread_next_s = until_s
         while (wake_s := thread.guests.next_s + slack) < until_s and not thread.ended:
             if self._stop.wait(max(0.0, wake_s - time.monotonic())):
                 return
             self._send(*self._tasks.run_guests(thread, wake_s, slack))
+            if self._requested.interval_s != requested_s:
+                return
+        while until_s - time.monotonic() > NOTICE_S:
+            if self._stop.wait(NOTICE_S) or self._requested.interval_s != requested_s:
+                return
         self._stop.wait(max(0.0, until_s - time.monotonic()))
 
     def _send_if_late(self, thread: PollThread, gathered: list[Reading], start: float) -> list[Reading]:
