@@ -28,8 +28,9 @@ def test_what_the_worker_does_not_use_is_not_imported():
     )
     assert run.returncode == 0, run.stderr
     imported = set(run.stdout.split())
-    # From Python 3.12 on, `dataclasses` uses `inspect` for each class.
-    assert imported <= ({"inspect"} if sys.version_info >= (3, 12) else set())
+    # From Python 3.12 on, `dataclasses` uses `inspect` for each class; from 3.13 on, `pathlib` uses `glob`.
+    since = {"inspect": (3, 12), "glob": (3, 13)}
+    assert imported <= {name for name, version in since.items() if sys.version_info >= version}
 
 
 def test_the_worker_imports_no_part_of_frames():
