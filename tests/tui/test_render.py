@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvltop.model import MAX_HEADLINE, ErrorCount, Finding, LinkState, Missing, Severity, Verdict
+from nvltop.model import MAX_HEADLINE, Cost, ErrorCount, Finding, LinkState, Missing, Severity, Verdict
 from nvltop.nvml.simulated.nodes import BUILDERS
 from nvltop.tui.keys import FunctionKey
 from nvltop.tui.render import bars, header
@@ -58,6 +58,17 @@ def test_meter_has_the_ceilings_tick():
 def test_unknown_meter_is_empty_and_says_so():
     spans = bar(BarMeter("CPU", Missing("no permission"), "?", "cpu"), 26, UNICODE)
     assert "".join(text for text, _ in spans) == "CPU[          ]          ?"
+
+
+@pytest.mark.parametrize(("sweep_s", "slow"), [(0.002, False), (2.5, True)])
+def test_a_driver_is_not_called_slow_because_the_interval_was_changed(view, sweep_s, slow):
+    v = view("rtx3090-pair", seconds=2.0)
+    v.frame = replace(
+        v.frame, tick=replace(v.frame.tick, interval_s=0.1), cost=Cost(interval_s=10.0, sweep_s=sweep_s)
+    )
+    row = text_of(bars.tabs(v, 200, ["Main"], 0)[0])
+    assert "- 10 s +" in row
+    assert ("(slow driver)" in row) is slow
 
 
 def test_80_columns_keep_the_verdict_whole(view):

@@ -24,6 +24,9 @@ LABEL_WIDTH: Final = 6
 """Columns that a label takes at least, as in htop."""
 SLOWED_RATIO: Final = 1.05
 """Ratio of effective to requested interval above which the driver is shown as slow."""
+SLOW_SHARE: Final = 0.1
+"""Share of the effective interval that reading takes at least if a slow driver is why it is longer: after a
+change it is for a moment the interval that was requested before."""
 
 
 def tabs(view: ViewState, width: int, names: Sequence[str], current: int) -> tuple[Row, ClickAreas]:
@@ -56,7 +59,10 @@ def tabs(view: ViewState, width: int, names: Sequence[str], current: int) -> tup
 def _right_end(view: ViewState, width: int) -> list[TextRun]:
     """Return the right end of the tab row; if it is wider than `width`, less important parts are left out."""
     frame = view.frame
-    slowed = frame.interval_s > frame.tick.interval_s * SLOWED_RATIO
+    slowed = (
+        frame.interval_s > frame.tick.interval_s * SLOWED_RATIO
+        and frame.cost.sweep_s > frame.interval_s * SLOW_SHARE
+    )
     role = "warn" if slowed else ""
     interval: list[TextRun] = [(f" {frame.interval_s:.3g} s ", role)]
     slow: list[TextRun] = [("(slow driver) ", role)] if slowed else []
