@@ -280,7 +280,8 @@ def test_without_a_shell_that_would_continue_it_it_is_not_suspended(terminal):
 
 def test_suspended_and_back_the_whole_screen_is_drawn_again(terminal):
     t = terminal(command=("bash", "--norc", "--noprofile", "-i"))
-    t.type(f"{sys.executable} -m nvltop --demo\n")
+    # The shell waits for a program that started nvltop, as for `uv run`.
+    t.type(f"sh -c '{sys.executable} -m nvltop --demo; true'\n")
     t.until("144/144")
     t.type("\x1a")
     t.until("Stopped")

@@ -208,14 +208,15 @@ class TtyDriver(OpenDriver):
         return self.output.flush(0 if self._guard.ending else None)
 
     def _suspend(self) -> None:
-        """Stop the process as if it had not handled SIGTSTP, with the terminal as it was found."""
+        """Stop the job as the kernel does on Ctrl-Z, with the terminal as it was found."""
         if self.restarts:
             self.suspend_application_mode()
             self._is_resuming = True
-        # Unlike SIGSTOP, this does not stop a process that no shell continues, as with `ssh -t HOST nvltop`.
+        # Unlike SIGSTOP, this does not stop a process that no shell continues, as with `ssh -t HOST nvltop`. It goes
+        # to the whole job, as that of the kernel: with `uv run nvltop` the shell waits for `uv`.
         self._continued = False
         signal.signal(signal.SIGTSTP, signal.SIG_DFL)
-        signal.raise_signal(signal.SIGTSTP)
+        os.killpg(os.getpgrp(), signal.SIGTSTP)
         signal.signal(signal.SIGTSTP, self._handle_tstp)
         if not self._continued:
             self._resume()
