@@ -96,14 +96,18 @@ async def test_a_tab_that_was_seen_before_comes_back_whole_and_is_sent_once(app,
 
         def rendered(compositor, **how):
             update = render(compositor, **how)
-            sent.append((type(update), [widget.text() for widget in its]))
+            drawn = update.render_segments(app.console) if update else ""
+            sent.append((type(update), [widget.text() for widget in its], drawn))
             return update
 
         monkeypatch.setattr(Compositor, "render_update", rendered)
         await pilot.press(str(number))
         await pilot.pause()
-        assert LayoutUpdate not in [kind for kind, _ in sent], "nothing has to be sent twice"
-        assert sent[0][1] == [widget.text() for widget in its] != [""] * len(its)
+        kinds, texts, drawn = zip(*sent, strict=True)
+        assert LayoutUpdate not in kinds, "nothing has to be sent twice"
+        assert texts[0] == [widget.text() for widget in its] != [""] * len(its)
+        assert re.search(r"Main\b.*F1", drawn[0], re.S), "together with the tab row and the function bar"
+        assert not re.search(r"Main\b|F1", "".join(drawn[1:]))
 
 
 async def test_tabs_and_function_keys_can_be_clicked(app):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import ClassVar, Final
 
-from textual import events
+from textual import events, messages
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
@@ -183,9 +183,13 @@ class TabbedScreen(TabHost):
             self._header.styles.height = self._header_lines = lines
         return lines
 
+    def _parts(self) -> Iterator[RowsWidget]:
+        """Yield the widgets of the screen that stay when another tab is shown."""
+        return (part for part in self.children if isinstance(part, RowsWidget))
+
     def _tab_size(self) -> Size:
         """Return the size that the other parts of the screen leave for a tab, at least one line."""
-        heights = (part.styles.height for part in self.children if isinstance(part, RowsWidget))
+        heights = (part.styles.height for part in self._parts())
         lines = sum(height.cells or 0 for height in heights if height)
         return Size(self.size.width, max(1, self.size.height - lines))
 
@@ -196,12 +200,12 @@ class TabbedScreen(TabHost):
             other.display = other is tab
         # At once, unlike `tab.focus`: the keys that follow are for this tab.
         self.set_focus(tab, scroll_visible=False)
-        if tab.size:
-            # It was shown before, so its size is usually right already.
-            self.draw()
-        elif self.size:
+        if self.size:
             # Keys may move its selection before its first layout.
-            self._draw_tab(tab)
+            self.draw()
+            # Textual draws widgets that move at once, and would draw the others 16 ms later.
+            for part in self._parts():
+                self.post_message(messages.Update(part))
         # Textual sets the sizes of the widgets before the next refresh.
         self.call_after_refresh(self.draw_frame)
 
