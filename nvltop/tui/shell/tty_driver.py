@@ -212,8 +212,8 @@ class TtyDriver(OpenDriver):
         if self.restarts:
             self.suspend_application_mode()
             self._is_resuming = True
-        # Unlike SIGSTOP, this does not stop a process that no shell continues, as with `ssh -t HOST nvltop`. It goes
-        # to the whole job, as that of the kernel: with `uv run nvltop` the shell waits for `uv`.
+        # Unlike SIGSTOP, this does not stop a process that no shell continues, as with `ssh -t HOST nvltop`.
+        # It goes to the whole job, as that of the kernel: with `uv run nvltop` the shell waits for `uv`.
         self._continued = False
         signal.signal(signal.SIGTSTP, signal.SIG_DFL)
         os.killpg(os.getpgrp(), signal.SIGTSTP)
