@@ -24,6 +24,7 @@ from nvltop.model.kernel_log import (
     LogLine,
     Origin,
 )
+from nvltop.model.link_counters import Counter, LinkCounters, Scope, split_tx_rx
 from nvltop.model.missing import (
     GPU_IS_LOST,
     NOT_LISTED,
@@ -43,7 +44,6 @@ from nvltop.model.reading import (
     Call,
     ComputeActivity,
     Cost,
-    Counter,
     CounterRefresh,
     Data,
     Fabric,
@@ -51,15 +51,12 @@ from nvltop.model.reading import (
     GpuInterval,
     Host,
     LinkBer,
-    LinkCounters,
     LinkErrors,
     LinkState,
     LinkStates,
     PcieTraffic,
     Reading,
-    Scope,
     Tick,
-    split_tx_rx,
 )
 from nvltop.model.severity import Severity
 from nvltop.model.source import Item, ItemSource, RecordedSource, time_of

@@ -12,20 +12,19 @@ from nvltop.model.finding import Check, Finding, Pending
 from nvltop.model.inventory import Gpu, Inventory, Remote
 from nvltop.model.job import Job, Processes
 from nvltop.model.kernel_log import Culprit, FabricLog, Incident
+from nvltop.model.link_counters import Counter, Scope
 from nvltop.model.missing import NOT_READ, Maybe
 from nvltop.model.nic import Nic, NicPort
 from nvltop.model.reading import (
     C2cTraffic,
     ComputeActivity,
     Cost,
-    Counter,
     Fabric,
     Gauges,
     Host,
     LinkBer,
     LinkState,
     PcieTraffic,
-    Scope,
     Tick,
 )
 from nvltop.model.timeline import TimelineEvent
