@@ -92,7 +92,10 @@ class Driver:
         return self.run(function, args, gpu)
 
     def run(self, function: Callable[..., Any], args: Sequence[Any], gpu: int | None) -> Any:
-        """Do the same with the arguments as a sequence, which takes less time."""
+        """Call a `pynvml` function with a sequence of arguments, which takes less time than `call`.
+
+        Return its result, or `Missing` with the reason of the failure.
+        """
         try:
             answer = self.tracker.run(function, args, gpu)
         except pynvml.NVMLError as error:

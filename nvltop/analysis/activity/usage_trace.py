@@ -101,7 +101,7 @@ class UsageTrace:
         self.gpu_limit = 0.0
         """Rate of all links of the GPU in one direction that a share of 1 stands for, bytes/s."""
         self._limits: dict[str, float] = {}
-        """The same for the links to each remote GPU."""
+        """Rate in one direction that a share of 1 stands for, bytes/s, of the links to each remote GPU."""
         self._pending_s = 0.0
         """Length of the newest span if no part of it is counted as at the limit; else 0."""
 

@@ -34,9 +34,9 @@ class _Band(NamedTuple):
 
     source: SeriesBlock
     columns: list[int]
-    """Column of each in that source."""
+    """Column of each sparkline in that source."""
     lines: list[tuple[SparkLine, Sequence[str]]]
-    """Each, and the roles of its cells."""
+    """Each sparkline, and the roles of its cells."""
 
 
 class SparkPairs:
@@ -54,13 +54,13 @@ class SparkPairs:
         self._read: Sequence[tuple[int, bool]] = ()
         """For each source, the first cell that is not read, and whether there is no gap at its end."""
         self._lines: Sequence[Sequence[SparkLine | None]] = ()
-        """Those of TX and of RX; None where one is flat."""
+        """The sparklines of TX, then of RX, by row; None where one is flat."""
         self._bands: Sequence[_Band] = ()
-        """All lines, by source; empty if one of them cannot just be extended."""
+        """All sparklines, by source; empty if one of them has to be drawn from its beginning."""
         self._rows: list[Row] = []
 
     def rows(self, history: RateHistory) -> list[Row]:
-        """Return the rows; the same list as long as they are the same."""
+        """Return the rows of the sparklines; the same list while no cell changes."""
         shape = self._shape
         if shape is None:
             return self._rows

@@ -156,7 +156,7 @@ class TerminalGuard:
 
 
 def _stop_timer() -> None:
-    """Send what is buffered, the last that can block, and stop the timer.
+    """Flush the standard streams, the last step that can block, and stop the timer of the forced exit.
 
     Python then resets the handlers of signals, after which the timer would kill the process.
     """
