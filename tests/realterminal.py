@@ -142,6 +142,12 @@ class Terminal:
     def type(self, keys: str) -> None:
         os.write(self.master, keys.encode())
 
+    def resize(self, columns: int, lines: int) -> None:
+        """Change the size of the terminal and erase the screen: what is then on it is drawn for that size."""
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+        self.screen.resize(lines, columns)
+        self.screen.erase_in_display(2)
+
     def ended(self) -> int:
         end = time.monotonic() + PATIENCE_S
         while self.process.poll() is None and time.monotonic() < end:

@@ -9,7 +9,6 @@ import re
 import resource
 import select
 import signal
-import struct
 import subprocess
 import sys
 import termios
@@ -336,9 +335,9 @@ def test_sizes_and_the_mouse(terminal):
     t.type(f"\x1b[<0;{x};5M\x1b[<0;{x};5m")
     t.until("fine")
     for columns, lines in ((80, 20), (60, 12)):
-        fcntl.ioctl(t.master, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
-        t.screen.resize(lines, columns)
+        t.resize(columns, lines)
         t.until_line(lines - 1, "F1Help")
+    t.until_line(4, " Health ")
     # The details of the Health tab are higher than the tab; they are not drawn over the tab row.
     t.until_drawn(PICTURES)
     assert t.screen.display[4].startswith(" Health ")
