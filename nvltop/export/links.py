@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from nvltop.analysis.health.ber import ber_as_float
+from nvltop.analysis.health.ber_rates import ber_as_float
 from nvltop.export.metric_set import InfoSpec, MetricSet, MetricSpec, Staleness, ValueSpec, gpu_labels
 from nvltop.model import GpuFrame, Link, LinkState, Maybe, Missing, Scope
 from nvltop.model.error_kinds import INFORMATIVE

@@ -7,65 +7,38 @@ from __future__ import annotations
 
 from typing import Final
 
+from nvltop.analysis.health.ber_rates import MAX_BER, format_ber, is_higher, rate_of
 from nvltop.analysis.health.claim import DCGM, Claim, Escalation
 from nvltop.analysis.health.gpu_names import gpu_name
 from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult
-from nvltop.model import LinkBer, Missing, Severity, known
+from nvltop.model import Severity, known
 from nvltop.text import counted
 
-MAX_BER: Final = (1, 12)
-"""Effective bit error rate above which a link is bad: 1e-12 as mantissa and negative exponent.
-
-Source: DCGM, DcgmUtilities.cpp."""
-NO_ERRORS_BER: Final = (15, 255)
-"""Value that the driver reports for a link without errors: 15e-255."""
 MIN_TRAFFIC_SHARE: Final = 0.001
 """Share of its speed above which a link counts as carrying traffic."""
 
 
-def decode(packed: int) -> tuple[int, int]:
-    """Return mantissa and negative exponent of a packed rate (nvml.h: bits 11:8 and 7:0)."""
-    return packed >> 8 & 0xF, packed & 0xFF
-
-
-def is_higher(a: tuple[int, int], b: tuple[int, int]) -> bool:
-    """Return whether rate `a` is higher than rate `b`, compared exactly in integers."""
-    if a == NO_ERRORS_BER or not a[0]:
-        return False
-    if b == NO_ERRORS_BER or not b[0]:
-        return True
-    exponent = max(a[1], b[1])
-    return a[0] * int(10 ** (exponent - a[1])) > b[0] * int(10 ** (exponent - b[1]))
-
-
-def format_ber(ber: tuple[int, int]) -> str:
-    """Return a rate as text: `2e-12`, or `0` for a link without errors."""
-    return "0" if ber == NO_ERRORS_BER or not ber[0] else f"{ber[0]}e-{ber[1]}"
-
-
-def ber_as_float(packed: int) -> float:
-    """Return a packed rate as a float, for export; comparisons use `is_higher`."""
-    mantissa, exponent = ber = decode(packed)
-    return 0.0 if ber == NO_ERRORS_BER else mantissa * 10.0**-exponent
-
-
 def evaluate(rule_input: RuleInput) -> RuleResult:
     """Check the effective bit error rate of every link that has one."""
-    gpus = [(g, ber) for g in rule_input.linked_gpus if (ber := g.ber) is not None and _has_rate(ber)]
-    if not gpus:
-        return (), None
-    claims = []
-    for g, ber in gpus:
+    claims, below, unjudged = [], 0, 0
+    for g in rule_input.linked_gpus:
+        ber = g.ber
+        if ber is None:
+            continue
+        rates = rule_input.history.compared_ber(g.gpu.uuid, ber)
+        below += rates.below
+        if not rates.below and not rates.high:
+            continue
         first = rule_input.history.first_ber.setdefault(g.gpu.uuid, ber)
-        for link in g.links:
-            now = _rate_of(ber, link.index)
-            before = _rate_of(first, link.index)
-            if isinstance(now, Missing) or not is_higher(now, MAX_BER):
+        for link in g.links if rates.high else ():
+            now, before = rates.high.get(link.index), rate_of(first, link.index)
+            if now is None:
                 continue
-            speed, rates = link.speed_bytes_per_s, (link.tx_bytes_per_s, link.rx_bytes_per_s)
-            busy = known(speed) and any(known(r) and r > MIN_TRAFFIC_SHARE * speed for r in rates)
+            speed, traffic = link.speed_bytes_per_s, (link.tx_bytes_per_s, link.rx_bytes_per_s)
+            busy = known(speed) and any(known(r) and r > MIN_TRAFFIC_SHARE * speed for r in traffic)
             grown = known(before) and is_higher(now, before)
             if not busy and not grown:
+                unjudged += 1
                 continue
             claims.append(
                 Claim(
@@ -88,20 +61,10 @@ def evaluate(rule_input: RuleInput) -> RuleResult:
                     source=DCGM,
                 )
             )
-    links = sum(len(b.effective) for _, b in gpus)
-    return (
-        claims,
-        f"effective BER of {counted(links, 'link')} below {format_ber(MAX_BER)}",
-    )
-
-
-def _has_rate(ber: LinkBer) -> bool:
-    return any(known(packed) for packed in ber.effective)
-
-
-def _rate_of(ber: LinkBer, link: int) -> tuple[int, int] | Missing:
-    packed = ber.effective[link] if link < len(ber.effective) else Missing("not read yet")
-    return packed if isinstance(packed, Missing) else decode(packed)
+    if not claims and not below and not unjudged:
+        return (), None
+    summary = f"effective BER of {counted(below, 'link')} below {format_ber(MAX_BER)}"
+    return claims, f"{summary}, {unjudged} above it without traffic" if unjudged else summary
 
 
 RULE_GROUP: Final = RuleGroup("bit error rates", ("link-ber",), evaluate)

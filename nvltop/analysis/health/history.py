@@ -7,6 +7,7 @@ from dataclasses import field
 from typing import Final, NamedTuple
 
 from nvltop.analysis.errors import ErrorSummary
+from nvltop.analysis.health.ber_rates import GpuBer
 from nvltop.analysis.health.board import Board
 from nvltop.analysis.health.error_rates import ErrorRates
 from nvltop.analysis.health.nic_proximity import NicProximity
@@ -16,7 +17,7 @@ from nvltop.analysis.link_capacity import pcie_share
 from nvltop.analysis.link_states import errors_by_link, summarize
 from nvltop.analysis.nics import data_ports
 from nvltop.frozen import mutable
-from nvltop.memo import Memo
+from nvltop.memo import Memo, MemoTable
 from nvltop.model import (
     GpuFrame,
     Inventory,
@@ -72,6 +73,7 @@ class RuleHistory:
     unread_time: UnreadTime = field(default_factory=UnreadTime)
     first_ber: dict[str, LinkBer] = field(default_factory=dict)
     """First bit error rates that were read, by GPU."""
+    _compared_ber: MemoTable = field(default_factory=MemoTable)
     pcie_share: dict[str, float] = field(default_factory=dict)
     """Used share of the PCIe bandwidth, averaged because traffic comes in bursts, by GPU."""
     _pcie_s: dict[str, tuple[float, float]] = field(default_factory=dict)
@@ -108,6 +110,10 @@ class RuleHistory:
         if before is None or before.errors is not now:
             before = self._error_summaries[g.gpu.uuid] = ErrorSummary.of(now)
         return before
+
+    def compared_ber(self, uuid: str, ber: LinkBer) -> GpuBer:
+        """Compare the bit error rates of a GPU with the limit; cached until they are read again."""
+        return self._compared_ber.get(uuid, (ber,), lambda: GpuBer.of(ber))
 
     def update(self, gpus: Sequence[GpuFrame], nics: Sequence[NicFrame], now_s: float) -> None:
         """Record the state of the GPUs and NICs at `now_s` (CLOCK_MONOTONIC)."""

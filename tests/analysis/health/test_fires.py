@@ -263,6 +263,26 @@ def test_bit_error_rates(watched, before, after, reported):
     assert ("link-ber" in rules(frame)) is reported
 
 
+@pytest.mark.parametrize(
+    ("rate", "summary"),
+    [
+        ((SUCCESS, (2 << 8) | 12), "effective BER of 3 links below 1e-12, 1 above it without traffic"),
+        ((NOT_SUPPORTED, 0), "effective BER of 3 links below 1e-12"),
+        ((SUCCESS, 0xFFF), "effective BER of 4 links below 1e-12"),
+    ],
+)
+def test_bit_error_rates_that_are_not_judged_are_not_called_low(watched, rate, summary):
+    w = watched("gb200-two", "idle")
+    table = w.lib.fields.tables[1]
+    status, packed = rate
+    w.lib.fields.tables[1] = {
+        **table,
+        220: lambda g, link, t: (status, WIDE, packed) if link == 3 else (SUCCESS, WIDE, 0xFFF),
+    }
+    check = next(c for c in w.run(10).checks if c.name == "bit error rates")
+    assert (check.outcome, check.detail) == ("fine", summary)
+
+
 # ---- fabric, recovery, memory
 
 
