@@ -240,8 +240,14 @@ def test_together_they_are_what_each_is():
         assert together == [each.draw(history, its, shape, ROLES) for its, shape in series]
 
 
+steady = st.sampled_from([50.0] * 12 + [51.0, 0.0, math.nan])
+
+
 @given(
-    st.lists(st.tuples(st.sampled_from([0.25, 1.0]), rates, rates, st.integers(0, 9)), max_size=40),
+    st.lists(st.tuples(st.sampled_from([0.25, 1.0]), rates, rates, st.integers(0, 9)), max_size=40)
+    | st.lists(
+        st.tuples(st.sampled_from([0.25] * 9 + [1.0, 6.0]), steady, steady, st.integers(0, 9)), max_size=70
+    ),
     st.sampled_from([0.25, 0.5]),
 )
 def test_the_sparklines_of_a_table_are_what_each_is(steps, half_s):

@@ -54,9 +54,9 @@ class SparkPairs:
         self._read: Sequence[tuple[int, bool]] = ()
         """For each source, the first cell that is not read, and whether there is no gap at its end."""
         self._lines: Sequence[Sequence[SparkLine | None]] = ()
-        """The sparklines of TX, then of RX, by row; None where one is flat."""
+        """The sparklines of TX, then of RX, by row; None where one has no shape or series yet."""
         self._bands: Sequence[_Band] = ()
-        """All sparklines, by source; empty if one of them has to be drawn from its beginning."""
+        """All sparklines, by source; empty if one of them cannot be extended."""
         self._rows: list[Row] = []
 
     def rows(self, history: RateHistory) -> list[Row]:
@@ -72,10 +72,10 @@ class SparkPairs:
         first = first_cell(history, shape)
         read = [(history.cell_at(its.end_s, cell_s), its.end_s >= oldest_s) for its in self._sources]
         if read != self._read or first != self._first:
-            before, self._read = self._read, read
-            if first != self._first or not self._extend(history, shape, before):
+            before, first_before = self._read, self._first
+            self._read, self._first = read, first
+            if not self._extend(history, shape, before, first_before):
                 self._draw(history)
-            self._first = first
         return self._rows
 
     def _draw(self, history: RateHistory) -> None:
@@ -98,25 +98,47 @@ class SparkPairs:
                 band.lines.append((line, self._roles[way]))
         return list(bands.values())
 
-    def _extend(self, history: RateHistory, shape: SparkShape, before: Sequence[tuple[int, bool]]) -> bool:
-        """Draw only the cells that were read since `before`; return whether that is all there is to do."""
+    def _extend(
+        self,
+        history: RateHistory,
+        shape: SparkShape,
+        before: Sequence[tuple[int, bool]],
+        first_before: int,
+    ) -> bool:
+        """Draw only the cells that were read since `before`; return whether that is all there is to do.
+
+        Flat sparklines do not change while their new cells are like all others.
+        """
         if not self._bands or len(before) != len(self._bands):
             return False
-        for band, (done, _), (until, _) in zip(self._bands, before, self._read, strict=True):
-            if not done <= until <= self._first + shape.cells:
+        same = True
+        for band, (done, _), (until, is_current) in zip(self._bands, before, self._read, strict=True):
+            if not self._first <= done <= until <= self._first + shape.cells:
                 return False
-            if any(line.first != self._first or line.done != done for line, _ in band.lines):
-                # Another part of the screen shows the same sparkline.
+            if any(
+                line.read != done or (not is_current if line.flat else line.first != first_before)
+                for line, _ in band.lines
+            ):
+                # Another part of the screen shows the same sparkline, or a flat one ends in a gap.
                 return False
-            if done < until:
+            if done < until or self._first != first_before:
                 means = history.means_of(
                     band.source, band.columns, shape.half_s, 2 * until - 1, 2 * (until - done)
                 )
                 for (line, roles), values in zip(band.lines, means, strict=True):
+                    if line.flat:
+                        if not line.stays_flat(values, until):
+                            return False
+                        continue
+                    same = False
                     line.extend(self._first, values, until, roles)
+                    if line.may_be_flat(until):
+                        return False
+        if same:
+            return True
         tx, rx = self._lines
         self._rows = [
-            (*line.lines[0], BLANK, *other.lines[0])
+            (*line.shown[0], BLANK, *other.shown[0])
             for line, other in zip(tx, rx, strict=True)
             if line and other
         ]

@@ -51,7 +51,7 @@ def first_cell(history: RateHistory, shape: SparkShape) -> int:
 class SparkLine:
     """A sparkline that can be extended."""
 
-    __slots__ = ("_newest", "_runs", "done", "first", "flat", "is_even", "lines", "shape")
+    __slots__ = ("_newest", "_runs", "done", "first", "flat", "is_even", "lines", "shape", "uneven_until")
 
     def __init__(self, shape: SparkShape, first: int) -> None:
         self.shape = shape
@@ -67,6 +67,8 @@ class SparkLine:
         """Value of the newest half that is drawn."""
         self.is_even = True
         """Whether all halves look the same."""
+        self.uneven_until = -math.inf
+        """Number of the first cell before which all halves of the width may be known and look the same."""
         self._runs: Sequence[Cells] = [("", ())] * shape.rows
         """Each line from the axis outwards; all have the same roles."""
 
@@ -99,6 +101,31 @@ class SparkLine:
             self._newest = values[-1]
         self.is_even = self.is_even and self._looks_even()
 
+    @property
+    def shown(self) -> list[Row]:
+        """The lines to show: those that do not move while all halves are equal, otherwise the drawn ones."""
+        return self.flat.lines if self.flat else self.lines
+
+    @property
+    def read(self) -> int:
+        """Number of the first cell that is not shown."""
+        return self.flat.read if self.flat else self.done
+
+    def may_be_flat(self, read: int) -> bool:
+        """Return whether all halves of the width before cell `read` may be known and look the same."""
+        return self.is_even and read >= self.uneven_until
+
+    def stays_flat(self, values: Sequence[float], read: int) -> bool:
+        """Return whether a flat line remains so with the halves `values`, up to cell `read`."""
+        flat, shape = self.flat, self.shape
+        if flat is None:
+            return False
+        for value in values:
+            if value != flat.value and level(value, shape) != flat.level:
+                return False
+        self.flat = flat._replace(read=read)
+        return True
+
     def _looks_even(self) -> bool:
         shape, count = self.shape, self.done - self.first
         if count < 2:
@@ -123,6 +150,8 @@ class _Flat(NamedTuple):
 
     level: tuple[int, int]
     """Height and class of each half."""
+    value: float
+    """One of their rates, bytes/s."""
     read: int
     """Number of the first cell that has not been read completely."""
     lines: list[Row]
@@ -190,9 +219,9 @@ class Sparklines:
         return self._flat_now(history, keys, line, read, roles) or line.lines
 
     def line(self, keys: SparkKeys, shape: SparkShape) -> SparkLine | None:
-        """Return what was drawn of a sparkline, unless that has another shape or is flat."""
+        """Return a sparkline, unless it was drawn in another shape."""
         line = self._lines.get((keys, shape.down))
-        return line if line and line.shape == shape and not line.is_even else None
+        return line if line and line.shape == shape else None
 
     def _still_flat(
         self, history: RateHistory, keys: SparkKeys, shape: SparkShape, line: SparkLine, read: int
@@ -202,36 +231,37 @@ class Sparklines:
         if flat is None or line.shape != shape or not _is_current(history, keys):
             return None
         new = read - flat.read
-        if new > 0:
-            if new >= shape.cells:
-                return None
-            values = history.cell_means(keys, shape.half_s, 2 * read - 1, 2 * new)
-            if any(level(value, shape) != flat.level for value in values):
-                return None
-            flat = _Flat(flat.level, read, flat.lines)
+        if new >= shape.cells:
+            return None
         line.flat = flat
+        if new > 0 and not line.stays_flat(
+            history.cell_means(keys, shape.half_s, 2 * read - 1, 2 * new), read
+        ):
+            line.flat = None
+            return None
         return flat.lines
 
     def _flat_now(
         self, history: RateHistory, keys: SparkKeys, line: SparkLine, read: int, roles: Sequence[str]
     ) -> list[Row] | None:
         """Return the flat line of the newest cells, if all of the width have the same height and class."""
-        if not line.is_even or not _is_current(history, keys):
+        if not line.may_be_flat(read) or not _is_current(history, keys):
             return None
         shape = line.shape
         values = history.cell_means(keys, shape.half_s, 2 * read - 1, 2 * shape.cells)
-        levels = {level(value, shape) for value in values}
-        if len(levels) != 1:
-            return None
-        [(height, kind)] = levels
-        if not height:
+        levels = [level(value, shape) for value in values]
+        height, kind = newest = levels[-1]
+        others = [i for i, each in enumerate(levels) if each != newest or not height]
+        if others:
+            # Cells that are over do not change.
+            line.uneven_until = read + others[-1] // 2 + 1
             return None
         right = height if shape.style.halves else 0
         column = shape.style.column(height, right, shape.rows, shape.down)
         texts = [char * shape.cells for char in column]
         its = (roles[kind],) * shape.cells
         lines = _lines([(text, its) for text in texts], shape)
-        line.flat = _Flat((height, kind), read, lines)
+        line.flat = _Flat(newest, values[-1], read, lines)
         return lines
 
 
