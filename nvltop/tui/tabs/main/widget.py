@@ -109,7 +109,7 @@ class MainTab(SearchableTab):
         selected = view.selected and view.selected.gpu.uuid
         changing = view.frame.sequence if view.matrix_content not in ("links", "p2p") else None
         key = (
-            (m.labels, m.cells, m.p2p_nvlink, view.frame.findings, changing),
+            (m.labels, m.cells, m.p2p_nvlink, view.frame.inventory, view.finding_marks, changing),
             (at, top, first, selected, view.column, view.matrix_content, view.unit, view.glyphs),
         )
         return self._memo.get("matrix", key, lambda: matrix.rows(view, at.width, at.height, top, first))
