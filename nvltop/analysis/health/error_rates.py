@@ -23,11 +23,17 @@ from dataclasses import field
 from math import log
 from typing import Final, NamedTuple
 
-from nvltop.analysis.health.outliers import MAX_OUTLIER_SHARE, MIN_LINKS, OUTLIER_KINDS, settled_count
+from nvltop.analysis.health.outliers import (
+    MAX_OUTLIER_SHARE,
+    MIN_LINKS,
+    OUTLIER_KINDS,
+    Settled,
+    SettledErrors,
+)
 from nvltop.analysis.link_states import errors_by_link
 from nvltop.analysis.uptime import DAY_S, counted_s
 from nvltop.frozen import mutable
-from nvltop.model import GpuFrame, Missing
+from nvltop.model import GpuFrame, known
 
 MIN_COUNT: Final = 10
 """Number of errors below which a link does not stand out."""
@@ -79,44 +85,39 @@ class ErrorRates:
         """Return whether the rates have to be compared again although no counter has changed."""
         return not 0 <= now_s - self._at_s < REFRESH_S
 
-    def find(self, gpus: Sequence[GpuFrame], now_s: float) -> list[FastLink]:
+    def find(self, gpus: Sequence[GpuFrame], settled: SettledErrors, now_s: float) -> list[FastLink]:
         """Return the links whose rate stands out at `now_s` (CLOCK_MONOTONIC), the highest rate first."""
         errors = tuple(errors_by_link(g.links) for g in gpus)
         same = len(errors) == len(self._seen) and all(a is b for a, b in zip(errors, self._seen, strict=True))
         if not same or self.due(now_s):
-            self._seen, self._at_s, self._found = errors, now_s, _find(gpus)
+            self._seen, self._at_s, self._found = errors, now_s, _find(gpus, settled)
         return self._found
 
 
-def _find(gpus: Sequence[GpuFrame]) -> list[FastLink]:
-    by_model: dict[object, list[GpuFrame]] = {}
-    for g in gpus:
-        by_model.setdefault(g.gpu.name, []).append(g)
+def _find(gpus: Sequence[GpuFrame], settled: SettledErrors) -> list[FastLink]:
     found: dict[tuple[str, int], FastLink] = {}
-    for alike in by_model.values():
+    for alike in settled.by_model(gpus):
         for kind in OUTLIER_KINDS:
             for link in _standing_out(kind, _counts(alike, kind)):
                 found.setdefault((link.gpu, link.link), link)
     return sorted(found.values(), key=lambda f: -f.per_day)
 
 
-def _counts(gpus: Sequence[GpuFrame], kind: str) -> list[_Count]:
-    counts = []
-    for g in gpus:
-        for link, kinds in errors_by_link(g.links).items():
-            error = kinds.get(kind)
-            total = None if error is None else settled_count(error)
-            if error is None or total is None:
-                continue
-            over_s = counted_s(error, g.uptime_s)
-            if not isinstance(over_s, Missing) and over_s > 0:
-                counts.append(_Count(g.gpu.uuid, link, total, over_s))
-    return counts
+def _counts(gpus: Sequence[tuple[GpuFrame, Settled]], kind: str) -> list[_Count]:
+    """Return the counts of all links and their times; none if no link counted `MIN_COUNT` errors."""
+    if not any(total >= MIN_COUNT for _, settled in gpus for total, _, _ in settled[kind]):
+        return []
+    return [
+        _Count(g.gpu.uuid, link, total, over_s)
+        for g, settled in gpus
+        for total, link, error in settled[kind]
+        if known(over_s := counted_s(error, g.uptime_s)) and over_s > 0
+    ]
 
 
 def _standing_out(kind: str, counts: Sequence[_Count]) -> list[FastLink]:
     """Return the links that stand out for one kind of counter."""
-    if len(counts) < MIN_LINKS or not any(c.total >= MIN_COUNT for c in counts):
+    if len(counts) < MIN_LINKS or not any(c.total >= MIN_COUNT and c.over_s >= MIN_TIME_S for c in counts):
         return []
     total, time_s = sum(c.total for c in counts), sum(c.over_s for c in counts)
     found = []

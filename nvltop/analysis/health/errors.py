@@ -74,12 +74,13 @@ def evaluate(rule_input: RuleInput) -> RuleResult:
         for claim in _gpu(rule_input, g, summary.links)
     ]
     by_uuid = {g.gpu.uuid: g for g in gpus}
-    outliers = rule_input.history.outliers.find(gpus)
+    settled = rule_input.history.settled_errors
+    outliers = rule_input.history.outliers.find(gpus, settled)
     claims += [_outlier(rule_input, by_uuid[o.gpu], o) for o in outliers]
     reported = {(o.gpu, o.link) for o in outliers}
     claims += [
         _fast(rule_input, by_uuid[f.gpu], f)
-        for f in rule_input.history.error_rates.find(gpus, rule_input.tick.mono_s)
+        for f in rule_input.history.error_rates.find(gpus, settled, rule_input.tick.mono_s)
         if (f.gpu, f.link) not in reported
     ]
     kinds = frozenset[str]().union(*[summary.kinds for summary in summaries])

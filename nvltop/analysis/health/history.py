@@ -11,7 +11,7 @@ from nvltop.analysis.health.ber_rates import GpuBer
 from nvltop.analysis.health.board import Board
 from nvltop.analysis.health.error_rates import ErrorRates
 from nvltop.analysis.health.nic_proximity import NicProximity
-from nvltop.analysis.health.outliers import Outliers
+from nvltop.analysis.health.outliers import Outliers, SettledErrors
 from nvltop.analysis.health.unread_time import UnreadTime
 from nvltop.analysis.link_capacity import pcie_share
 from nvltop.analysis.link_states import errors_by_link, summarize
@@ -82,6 +82,7 @@ class RuleHistory:
     """End of the last span that was compared, and the number of consecutive spans in which the two ends of
     a link disagreed, by GPU and link of the sender."""
     _error_summaries: dict[str, ErrorSummary] = field(default_factory=dict)
+    settled_errors: SettledErrors = field(default_factory=SettledErrors)
     outliers: Outliers = field(default_factory=Outliers)
     error_rates: ErrorRates = field(default_factory=ErrorRates)
     linked_pairs: Memo[LinkedPairs] = field(default_factory=Memo)

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import field
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from nvltop.analysis.errors import SATURATED
-from nvltop.analysis.link_states import errors_by_link
+from nvltop.analysis.link_states import ErrorsByLink, errors_by_link
 from nvltop.frozen import mutable
 from nvltop.median import median
 from nvltop.model import ErrorCount, GpuFrame, known, or_none
@@ -56,6 +56,40 @@ class Outlier(NamedTuple):
     """Largest count of the other links."""
 
 
+Settled: TypeAlias = "dict[str, list[tuple[int, int, ErrorCount]]]"
+"""The counts of a GPU that rules compare, see `settled_count`, each with its link and counter, by kind."""
+
+
+class SettledErrors:
+    """The counts of each GPU that rules compare, cached until one of its counters changes."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, tuple[ErrorsByLink, Settled]] = {}
+
+    def by_model(self, gpus: Sequence[GpuFrame]) -> list[list[tuple[GpuFrame, Settled]]]:
+        """Return the GPUs of each model, each with its counts of the kinds in `OUTLIER_KINDS`."""
+        models: dict[object, list[tuple[GpuFrame, Settled]]] = {}
+        for g in gpus:
+            models.setdefault(g.gpu.name, []).append((g, self._settled(g)))
+        return list(models.values())
+
+    def _settled(self, g: GpuFrame) -> Settled:
+        errors, kept = errors_by_link(g.links), self._of.get(g.gpu.uuid)
+        if kept is None or kept[0] is not errors:
+            kept = self._of[g.gpu.uuid] = errors, _settled_counts(errors)
+        return kept[1]
+
+
+def _settled_counts(errors: ErrorsByLink) -> Settled:
+    counts: Settled = {kind: [] for kind in OUTLIER_KINDS}
+    for link, kinds in errors.items():
+        for kind in kinds.keys() & counts.keys():
+            total = settled_count(kinds[kind])
+            if total is not None:
+                counts[kind].append((total, link, kinds[kind]))
+    return counts
+
+
 @mutable
 class Outliers:
     """The outliers of the node, cached until a counter changes."""
@@ -63,33 +97,25 @@ class Outliers:
     _seen: tuple[object, ...] = ()
     _found: list[Outlier] = field(default_factory=list)
 
-    def find(self, gpus: Sequence[GpuFrame]) -> list[Outlier]:
+    def find(self, gpus: Sequence[GpuFrame], settled: SettledErrors) -> list[Outlier]:
         """Return the outliers among the links of each GPU model."""
         now = tuple(errors_by_link(g.links) for g in gpus)
         if len(now) != len(self._seen) or any(a is not b for a, b in zip(now, self._seen, strict=True)):
-            self._seen, self._found = now, _find(gpus)
+            self._seen, self._found = now, _find(gpus, settled)
         return self._found
 
 
-def _find(gpus: Sequence[GpuFrame]) -> list[Outlier]:
-    by_model: dict[object, list[GpuFrame]] = {}
-    for g in gpus:
-        by_model.setdefault(g.gpu.name, []).append(g)
+def _find(gpus: Sequence[GpuFrame], settled: SettledErrors) -> list[Outlier]:
     found: dict[tuple[str, int], Outlier] = {}
-    for alike in by_model.values():
+    for alike in settled.by_model(gpus):
         for kind in OUTLIER_KINDS:
             for outlier in _outliers(alike, kind):
                 found.setdefault((outlier.gpu, outlier.link), outlier)
     return sorted(found.values(), key=lambda o: -o.total)[:MAX_OUTLIERS]
 
 
-def _outliers(gpus: Sequence[GpuFrame], kind: str) -> list[Outlier]:
-    totals = [
-        (total, g, link)
-        for g in gpus
-        for link, kinds in errors_by_link(g.links).items()
-        if kind in kinds and (total := settled_count(kinds[kind])) is not None
-    ]
+def _outliers(gpus: Sequence[tuple[GpuFrame, Settled]], kind: str) -> list[Outlier]:
+    totals = [(total, g, link) for g, settled in gpus for total, link, _ in settled[kind]]
     if len(totals) < MIN_LINKS or max(t[0] for t in totals) < MIN_OUTLIER_COUNT:
         return []
     least = max(MIN_OUTLIER_COUNT, MIN_RATIO_TO_MEDIAN * median(t[0] for t in totals))
