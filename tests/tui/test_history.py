@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nvltop.analysis.rate_history import LINKS, RateHistory
+from nvltop.memo import MemoTable
 from nvltop.model import Severity, TimelineEvent
 from nvltop.tui.render.glyphs import ASCII, UNICODE
 from nvltop.tui.render.row import section, text_of
@@ -30,7 +31,7 @@ UNKNOWN = Column()
 
 
 def drawn(view, width=100, height=30, **wanted) -> list[str]:
-    rows = chart.rows(view, SeriesCache(), chart.ChartRequest(**wanted), width, height)
+    rows = chart.rows(view, SeriesCache(), MemoTable(), chart.ChartRequest(**wanted), width, height)
     assert len(rows) == height
     assert {sum(len(text) for text, _ in row) for row in rows} == {width}
     return [text_of(row) for row in rows]
@@ -185,3 +186,27 @@ def test_before_the_first_reading_nothing_is_known():
     for span in (shown, window(history, 86400, 40, 0.25)):
         columns = cache.columns(history, (("GPU-0", None, "tx"),), span)
         assert all(math.isnan(column.mean) for column in columns)
+
+
+def test_a_smaller_chart_is_drawn_again_once_for_each_of_its_columns(view, monkeypatch):
+    v = view("rtx3090-pair", seconds=65.0)
+    widths, plot_rows = [], plot.rows
+
+    def counted(drawn, style, is_ascii, width, height):
+        widths.append(width)
+        return plot_rows(drawn, style, is_ascii, width, height)
+
+    monkeypatch.setattr(plot, "rows", counted)
+    wanted, memo, now_s = chart.ChartRequest(span=0), MemoTable(), v.history.now_s
+    assert chart.redraw_seconds(v, wanted, 49) == 2
+    for second in range(8):
+        monkeypatch.setattr(v.history, "now_s", now_s + second)
+        chart.rows(v, SeriesCache(), memo, wanted, 99, 53)
+    assert widths.count(99) == 8
+    assert widths.count(49) == len(parts(v, Subject())) * len(
+        {int(now_s + second) // 2 for second in range(8)}
+    )
+    for change in ({"lines": True}, {"span": 2}, {"cursor_s": now_s - 30}):
+        widths.clear()
+        chart.rows(v, SeriesCache(), memo, replace(wanted, **change), 99, 53)
+        assert widths == [99, 49, 49, 49]

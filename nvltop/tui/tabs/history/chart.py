@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from nvltop.formatting import Unit
 from nvltop.frozen import frozen
+from nvltop.memo import MemoTable
 from nvltop.model import TimelineEvent
 from nvltop.report.timeline import brief
 from nvltop.tui.render.glyphs import UNICODE
@@ -35,6 +37,8 @@ LIMIT_SHOWN_TO: Final = 2.0
 TICK_COLUMNS: Final = 16
 """Columns for each label of the time."""
 TICK_STEPS_S: Final = (5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 14400, 21600)
+MAX_REDRAW_S: Final = 10
+"""Longest time between two drawings of a chart, seconds."""
 NOT_KNOWN: Final = "unknown"
 MIN_SCALE: Final = 1e6
 """End of the scale if there is no traffic, bytes/s."""
@@ -53,8 +57,10 @@ class ChartRequest:
     """Whether lines are drawn instead of filled areas."""
 
 
-def rows(view: ViewState, cache: SeriesCache, wanted: ChartRequest, width: int, height: int) -> list[Row]:
-    """Return the title, the values at the cursor, and the charts."""
+def rows(
+    view: ViewState, cache: SeriesCache, drawn: MemoTable, wanted: ChartRequest, width: int, height: int
+) -> list[Row]:
+    """Return the title, the values at the cursor, and the charts; `drawn` keeps the smaller ones."""
     shown = main_window(view, wanted, width)
     smaller = parts(view, wanted.subject) if height >= MIN_LINES_FOR_PARTS else []
     columns = max(1, width // MIN_PART_COLUMNS)
@@ -74,8 +80,8 @@ def rows(view: ViewState, cache: SeriesCache, wanted: ChartRequest, width: int, 
     out += plot.rows(main, _style(view), view.glyphs is not UNICODE, width, main_height)
     out += [fit([], width)] * (height - lines * part_height - len(out))
     for line in range(lines):
-        out += _side_by_side(view, cache, wanted, smaller[line * columns : (line + 1) * columns], columns,
-                             width, part_height)  # fmt: skip
+        out += _side_by_side(view, cache, drawn, wanted, smaller[line * columns : (line + 1) * columns],
+                             columns, width, part_height)  # fmt: skip
     return out[:height]
 
 
@@ -92,9 +98,18 @@ def column_seconds(view: ViewState, wanted: ChartRequest, width: int) -> float:
     return shown.column_s * (2 if _style(view) is BRAILLE else 1)
 
 
+def redraw_seconds(view: ViewState, wanted: ChartRequest, width: int) -> int:
+    """Return the time between two drawings of a chart, in seconds: about that of a character column.
+
+    Drawing more often would send the same columns again, slightly changed.
+    """
+    return max(1, min(round(column_seconds(view, wanted, width)), MAX_REDRAW_S))
+
+
 def _side_by_side(
     view: ViewState,
     cache: SeriesCache,
+    drawn: MemoTable,
     wanted: ChartRequest,
     subjects: Sequence[Subject],
     columns: int,
@@ -103,20 +118,34 @@ def _side_by_side(
 ) -> list[Row]:
     """Return the rows of smaller charts beside each other."""
     each = (width - (columns - 1)) // columns
-    shown = main_window(view, wanted, each)
-    charts = []
-    for subject in subjects:
-        series = _series(view, cache, subject, shown)
-        chart = _chart(view, wanted, subject, shown, series, each)
-        title = fit([(fit_text(name(view, subject), each, view.glyphs), "caption")], each)
-        drawn = plot.rows(chart, _style(view), view.glyphs is not UNICODE, each, height - 1)
-        charts.append([title, *drawn, *[fit([], each)] * (height - 1 - len(drawn))])
+    history = view.history
+    key = (
+        (wanted, each, height, history, history.generation),
+        history.bucket // redraw_seconds(view, wanted, each),
+        (view.unit, view.glyphs, view.spark_style, view.frame.interval_s),
+        (view.frame.inventory, len(view.frame.timeline)),
+    )
+    charts = [
+        drawn.get(subject, key, partial(_small_chart, view, cache, wanted, subject, each, height))
+        for subject in subjects
+    ]
     used = len(charts) * (each + 1)
     out = []
     for line in range(height):
         runs = [run for chart in charts for run in (*chart[line], BLANK)]
         out.append(fill(runs, used, width))
     return out
+
+
+def _small_chart(
+    view: ViewState, cache: SeriesCache, wanted: ChartRequest, subject: Subject, width: int, height: int
+) -> list[Row]:
+    """Return the rows of a smaller chart and its title."""
+    shown = main_window(view, wanted, width)
+    chart = _chart(view, wanted, subject, shown, _series(view, cache, subject, shown), width)
+    title = fit([(fit_text(name(view, subject), width, view.glyphs), "caption")], width)
+    drawn = plot.rows(chart, _style(view), view.glyphs is not UNICODE, width, height - 1)
+    return [title, *drawn, *[fit([], width)] * (height - 1 - len(drawn))]
 
 
 def _series(view: ViewState, cache: SeriesCache, subject: Subject, shown: Window) -> list[list[Column]]:

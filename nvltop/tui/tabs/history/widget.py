@@ -10,7 +10,7 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
-from nvltop.memo import Memo
+from nvltop.memo import Memo, MemoTable
 from nvltop.tui import keys
 from nvltop.tui.keys import FunctionKey
 from nvltop.tui.render.row import Row, fit
@@ -25,12 +25,10 @@ from nvltop.tui.widgets.tab import Tab
 MIN_COLUMNS: Final = 30
 MIN_LINES: Final = 7
 """Size below which no chart is drawn."""
-MAX_REDRAW_S: Final = 10
-"""Longest time between two drawings, seconds."""
 
 
 class HistoryTab(Tab):
-    """Charts with a cursor, drawn once for each column, at most once a second."""
+    """Charts with a cursor, each drawn once for each of its columns, at most once a second."""
 
     TITLE = "History"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -56,6 +54,8 @@ class HistoryTab(Tab):
         self._pcie = False
         self._series = SeriesCache()
         self._memo: Memo[list[Row]] = Memo()
+        self._drawn = MemoTable()
+        """The smaller charts, by subject."""
 
     def compose(self) -> ComposeResult:
         """Show the charts."""
@@ -63,7 +63,7 @@ class HistoryTab(Tab):
 
     def invalidate(self) -> None:
         """Discard the cached charts."""
-        self._memo = Memo()
+        self._memo, self._drawn = Memo(), MemoTable()
 
     def draw(self) -> None:
         """Draw the charts if a column is over or the selection has changed."""
@@ -73,15 +73,15 @@ class HistoryTab(Tab):
             self._chart.show([fit([("no room for a chart", "dim")], at.width)] * (at.height > 0))
             return
         wanted, history = self._wanted, view.history
-        # Drawing more often than a column takes would send the same columns again, slightly changed.
-        column_s = chart.column_seconds(view, wanted, at.width)
-        every_s = max(1, min(round(column_s), MAX_REDRAW_S))
+        every_s = chart.redraw_seconds(view, wanted, at.width)
         key = (
             (wanted, at, history, history.generation, history.bucket // every_s, self._rows),
             (view.unit, view.glyphs, view.spark_style, len(view.frame.timeline)),
         )
         self._chart.show(
-            self._memo.get(key, lambda: chart.rows(view, self._series, wanted, at.width, at.height))
+            self._memo.get(
+                key, lambda: chart.rows(view, self._series, self._drawn, wanted, at.width, at.height)
+            )
         )
 
     def _subject(self) -> Subject:
