@@ -29,6 +29,11 @@ UNREAD_MINUTE: Final = Missing("not read for more than a minute before this coun
 COUNTERS_UNREADABLE: Final = Missing("error counters could not be read")
 
 
+def has_risen(kind: str, error: ErrorCount) -> bool:
+    """Return whether a counter has counted errors since the start; informative kinds do not count errors."""
+    return known(error.since_start) and error.since_start > 0 and kind not in INFORMATIVE
+
+
 class Increases:
     """The increases of one counter during the last minute and the last hour."""
 

@@ -9,14 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvltop.model import Finding, Missing, Pending, Severity, finding_key
+from nvltop.model import ErrorCount, Finding, Missing, Pending, Severity, finding_key
 from nvltop.tui.dialogs import link_rows
-from nvltop.tui.render import themes
+from nvltop.tui.render import header, themes
 from nvltop.tui.render.glyphs import ASCII
 from nvltop.tui.render.heat import HEAT_LEVELS, heat_role
 from nvltop.tui.render.row import text_of
 from nvltop.tui.tabs.links import heatmap
 from nvltop.tui.tabs.links.odd_links import about_links, wrapped
+from nvltop.tui.tabs.main import links as links_panel
 
 
 def drawn(view, width: int, height: int, gpu: int = 0, link: int = 0):
@@ -132,6 +133,29 @@ def test_links_with_errors_are_marked(view):
     v = view("dgx-h100", "errors", seconds=24.0)
     assert [cell[-1] for cell in cells(v, 120, 34, "marked")] == ["!", "!"]
     assert len(cells(v, 80, 18, "marked")) == 2
+
+
+@pytest.mark.parametrize(("kind", "is_error"), [("plr_retry_blocks", False), ("recovery", True)])
+def test_a_link_that_sent_blocks_again_has_no_error(view, kind, is_error):
+    """Blocks sent again rise on healthy links: they are counted, but neither marked nor red."""
+    v = view("hgx-b200", seconds=6.0)
+    g = v.frame.gpus[0]
+    risen = ErrorCount(total=9, since_start=5, last_change_s=1.0, per_min=5.0, minutes=1)
+    first, *others = g.links
+    links = (replace(first, errors={kind: risen}), *others)
+    gpu = replace(g, links=links, nvlink=replace(g.nvlink, errors_since_start=5 if is_error else 0))
+    frame = replace(v.frame, gpus=(gpu, *v.frame.gpus[1:]))
+    v = replace(v, frame=frame, gpus=frame.gpus)
+    rows, _ = drawn(v, 200, 53)
+    marks = [text for row in rows[:-3] for text, _ in row if text.endswith("!")]
+    assert len(marks) == 2 * is_error
+    on_main = [run for row in links_panel.rows(v, 160, 30, 0) for run in row]
+    on_page = [run for row in link_rows._counters(v, gpu, links[0]) for run in row]
+    for runs in on_main, on_page:
+        roles = {role for _, its in runs for role in (its if isinstance(its, tuple) else (its,))}
+        assert ("error" in roles) is is_error
+    head = "".join(text for row in header.header(v, 200) for text, _ in row)
+    assert ("5 recoveries since start" in head) is is_error
 
 
 def test_without_a_figure_for_nccl_the_speed_is_the_scale(view):

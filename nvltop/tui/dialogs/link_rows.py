@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from nvltop.analysis.errors import has_risen
 from nvltop.analysis.link_capacity import practical_max
 from nvltop.analysis.link_quality import data_rate, retry_share
 from nvltop.analysis.recent_readings import RECENT_S
@@ -128,7 +129,7 @@ def _rate(view: ViewState, g: GpuFrame, link: Link, way: str) -> str:
 def _counters(view: ViewState, g: GpuFrame, link: Link) -> list[list[TextRun]]:
     lines: list[list[TextRun]] = []
     for kind, error in link.errors.items():
-        rose = known(error.since_start) and error.since_start > 0
+        rose = has_risen(kind, error)
         changed = "-" if error.last_change_s is None else f"{age(error.last_change_s)} ago"
         over_s = counted_s(error, g.uptime_s)
         over = UNKNOWN if isinstance(over_s, Missing) else age(over_s)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from nvltop.analysis.errors import has_risen
 from nvltop.analysis.rate_history import FINE_SECONDS
 from nvltop.formatting import age, count, percent
 from nvltop.model import Maybe, Missing, NicFrame, known
@@ -85,7 +86,7 @@ def counters(f: NicFrame) -> list[TextRun]:
     """Return a line for each counter of the port."""
     lines = []
     for kind, error in f.errors.items():
-        rose = known(error.since_start) and error.since_start > 0 and not error_kind(kind).informative
+        rose = has_risen(kind, error)
         changed = "-" if error.last_change_s is None else f"{age(error.last_change_s)} ago"
         numbers = f"{count(error.total, 9)}{count(error.since_start, 8)}{count(error.per_min, 9)}  {changed}"
         why = f" ({error.total.reason})" if isinstance(error.total, Missing) else ""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from nvltop.analysis.errors import has_risen
 from nvltop.analysis.health.gpu_names import gpu_names
-from nvltop.model import Frame, Severity, known
+from nvltop.model import Frame, Severity, known, or_none
 from nvltop.model.error_kinds import error_kind
 from nvltop.report.activity import activity_of_gpu, describe_briefly
 from nvltop.report.findings import severity_counts
@@ -161,12 +162,12 @@ def _lost_gpus(frame: Frame) -> TextRun | None:
 
 def _risen_errors(frame: Frame) -> TextRun | None:
     moved = [
-        (error.since_start, g.gpu.index, link.index, kind)
+        (or_none(error.since_start) or 0, g.gpu.index, link.index, kind)
         for g in frame.gpus
         if known(moving := g.nvlink.errors_since_start) and moving
         for link in g.links
         for kind, error in link.errors.items()
-        if known(error.since_start) and error.since_start
+        if has_risen(kind, error)
     ]
     if not moved:
         return None

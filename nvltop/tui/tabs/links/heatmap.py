@@ -5,10 +5,12 @@ The number of a cell is its share of the speed, its background the share of what
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
+from nvltop.analysis.errors import has_risen
 from nvltop.analysis.link_capacity import practical_max
-from nvltop.analysis.link_states import LazyLinks
+from nvltop.analysis.link_states import ErrorsByLink, LazyLinks, errors_by_link
 from nvltop.formatting import UNKNOWN, count, percent
 from nvltop.model import GpuFrame, Link, LinkState, Maybe, Missing, known
 from nvltop.report.phrases import remote_name, tx_rx_or_reason
@@ -141,7 +143,7 @@ def _cells_and_columns(
     key = (_state_key(g), at.first_link, at.links, at.cell, at.remote, at.columns, odd, view.unit, g.stale)
     return view.cache.parts.get(
         ("links", g.gpu.uuid, way),
-        (*key, view.frame.findings),
+        (*key, view.finding_marks),
         lambda: (_cells(view, g, way, at, odd), merge_runs(_columns(view, g, way, at))),
     )
 
@@ -170,13 +172,15 @@ def _cells(view: ViewState, g: GpuFrame, way: str, at: LinksLayout, odd: OddCell
     """Return the visible cells of one direction of a GPU, and blank ones for links that it does not have."""
     index_of = {other.gpu.uuid: other.gpu.index for other in view.frame.gpus} if at.remote else {}
     shown = range(at.first_link, at.first_link + at.links)
+    errors = errors_by_link(g.links)
+    risen = view.cache.parts.get(("risen", g.gpu.uuid), (errors,), lambda: _risen(errors))
     cells = []
     for k in shown:
         if k >= len(g.links):
             cells.append((" " * at.cell, ""))
             continue
         link = g.links[k]
-        text, role = _cell(view, g, link, way, WIDE_CELL if at.remote else at.cell, odd)
+        text, role = _cell(view, g, link, way, WIDE_CELL if at.remote else at.cell, odd, risen)
         if at.remote:
             there = index_of.get(link.remote.gpu or "")
             end = "" if there is None else f"{'>' if way == 'tx' else '<'}{there}"
@@ -186,11 +190,12 @@ def _cells(view: ViewState, g: GpuFrame, way: str, at: LinksLayout, odd: OddCell
     return cells
 
 
-def _cell(view: ViewState, g: GpuFrame, link: Link, way: str, width: int, odd: OddCells) -> TextRun:
+def _cell(
+    view: ViewState, g: GpuFrame, link: Link, way: str, width: int, odd: OddCells, risen: Collection[int]
+) -> TextRun:
     """Return a cell of a link in `width` columns."""
-    uuid = g.gpu.uuid
-    is_odd = (uuid, link.index, way) in odd
-    mark, severity = _mark(view, uuid, link)
+    is_odd = (g.gpu.uuid, link.index, way) in odd
+    mark, severity = _mark(view, g.gpu.uuid, link, risen)
     if link.state is LinkState.DOWN:
         if not is_odd:
             # Not connected, by design.
@@ -233,11 +238,17 @@ def _share(link: Link, way: str) -> Maybe[float]:
     return moved / speed if speed else Missing("link has no speed")
 
 
-def _mark(view: ViewState, uuid: str, link: Link) -> TextRun:
+def _mark(view: ViewState, uuid: str, link: Link, risen: Collection[int]) -> TextRun:
     """Return the mark of a link with a finding, or with new errors, and the role of the finding."""
     mark, role = view.finding_mark(uuid, link.index)
-    rose = any(known(e.since_start) and e.since_start for e in link.errors.values())
-    return mark or ("!" if rose else " "), role
+    return mark or ("!" if link.index in risen else " "), role
+
+
+def _risen(errors: ErrorsByLink) -> frozenset[int]:
+    """Return the links that have counted errors since the start."""
+    return frozenset(
+        link for link, counts in errors.items() for kind, error in counts.items() if has_risen(kind, error)
+    )
 
 
 def _columns(view: ViewState, g: GpuFrame, way: str, at: LinksLayout) -> list[TextRun]:

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
 
+from nvltop.analysis.errors import has_risen
 from nvltop.analysis.link_capacity import practical_max
 from nvltop.analysis.link_states import errors_by_link, mean_rates_of, remotes_of, summarize
 from nvltop.formatting import UNKNOWN, Unit, count
-from nvltop.model import Counter, GpuFrame, Link, LinkState, Maybe, Missing, known
+from nvltop.model import Counter, GpuFrame, Link, LinkState, Maybe, Missing
 from nvltop.model.error_kinds import error_kind
 from nvltop.tui.render.row import (
     SEPARATOR,
@@ -223,8 +224,7 @@ def _count(kind: str, g: GpuFrame, link: Link, view: ViewState) -> TextRun:
     error = link.errors.get(kind)
     if error is None:
         return "-", "dim"
-    moved = known(error.since_start) and error.since_start > 0
-    return count(error.total), "error" if moved else ""
+    return count(error.total), "error" if has_risen(kind, error) else ""
 
 
 LinkCell: TypeAlias = Callable[[str, GpuFrame, Link, ViewState], TextRun]

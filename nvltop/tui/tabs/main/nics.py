@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from nvltop.analysis.errors import has_risen
 from nvltop.analysis.nics import NIC_INTERVAL_S
 from nvltop.analysis.pcie import PCIE_LEVELS
 from nvltop.formatting import UNKNOWN, count, percent
-from nvltop.model import ErrorCount, Frame, Maybe, Missing, NicFrame, known
+from nvltop.model import Frame, Maybe, Missing, NicFrame, known
 from nvltop.model.error_kinds import INFORMATIVE
 from nvltop.report.nics import nic_kind, nic_name, nic_number
 from nvltop.text import counted, ranges
@@ -161,7 +162,7 @@ def _moves(f: NicFrame) -> bool:
 
 
 def _has_risen(f: NicFrame) -> bool:
-    return any(_rose(error) for kind, error in f.errors.items() if kind not in INFORMATIVE)
+    return any(has_risen(kind, error) for kind, error in f.errors.items())
 
 
 def first_port(view: ViewState, height: int, before: int = 0) -> int:
@@ -249,11 +250,7 @@ def _errors(f: NicFrame) -> TextRun:
     totals = [error.total for error in counted if known(error.total)]
     if not totals:
         return ("-" if not counted else UNKNOWN), ""
-    return count(sum(totals), 0), "error" if any(_rose(error) for error in counted) else ""
-
-
-def _rose(error: ErrorCount) -> bool:
-    return known(error.since_start) and error.since_start > 0
+    return count(sum(totals), 0), "error" if _has_risen(f) else ""
 
 
 def _nearest_gpus(view: ViewState, f: NicFrame) -> str:
