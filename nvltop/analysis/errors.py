@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -257,6 +257,11 @@ class ErrorTable:
                 track.update(time_s, count, read_s)
                 self._due[link, kind] = track
 
+    def fail(self, time_s: float, why: Missing) -> None:
+        """Note that no counter could be read at `time_s`: earlier counts are not those of now."""
+        links = Counter(kind for _, kind in self._tracks)
+        self.update(time_s, {kind: (why,) * count for kind, count in links.items()})
+
     def restart(self, initialised_s: float) -> None:
         """Note that the driver initialised the GPU again at a time (CLOCK_MONOTONIC)."""
         for (_, kind), track in self._tracks.items():
@@ -288,7 +293,9 @@ class ErrorTable:
             return NO_COUNTER_READ, NO_COUNTER_READ
         totals = [total for total, _ in counted if known(total)]
         if not totals:
-            return COUNTERS_UNREADABLE, COUNTERS_UNREADABLE
+            reasons = {total for total, _ in counted if isinstance(total, Missing)}
+            why = reasons.pop() if len(reasons) == 1 else COUNTERS_UNREADABLE
+            return why, why
         return sum(totals), sum(since or 0 for total, since in counted if known(total))
 
 

@@ -116,7 +116,10 @@ class GpuTrack:
                 self._states = data
                 self._cached_summary = self._cached_totals = None
         elif isinstance(data, LinkErrors):
-            self._errors.update(reading.end_s, data.counts)
+            if reading.problem and not data.counts:
+                self._errors.fail(reading.end_s, Missing(reading.problem))
+            else:
+                self._errors.update(reading.end_s, data.counts)
         elif isinstance(data, Gauges):
             self._gauges = data
             self._throttled.add(reading.end_s, data)

@@ -10,6 +10,7 @@ import pytest
 
 from nvltop.analysis.rate_history import RateHistory
 from nvltop.model import Finding, Job, Matrix, Severity
+from nvltop.tui.dialogs import gpu_rows
 from nvltop.tui.render.glyphs import ASCII
 from nvltop.tui.render.row import section, text_of
 from nvltop.tui.render.view_state import SPARK_ROLES
@@ -195,6 +196,17 @@ def test_the_chart_is_mirrored_and_never_wider_than_its_panel(view, glyphs):
             assert roles
         if glyphs == "ascii":
             assert all(text_of(row).isascii() for row in rows[1:])
+
+
+def test_the_title_of_the_chart_counts_the_gpus_in_its_sum(view):
+    title, *_ = texts(chart.rows(view("dgx-h100", "training", 12.0), 120, 8))
+    assert title.startswith("NODE NVLINK TRAFFIC, ")
+    v = view("dgx-h100", "gpu-lost", 20.0)
+    title, *_ = texts(chart.rows(v, 120, 8))
+    assert title.startswith("NODE NVLINK TRAFFIC of 7 of 8 GPUs, ")
+    lost = next(g for g in v.frame.gpus if g.state != "ok")
+    page = "\n".join(texts(gpu_rows.rows(v, lost.gpu.uuid, 160, 30, 0)))
+    assert "errors since the start ? (GPU is lost)" in page
 
 
 @pytest.mark.parametrize("width", [60, 80, 200])

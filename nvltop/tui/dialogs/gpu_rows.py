@@ -101,6 +101,9 @@ def _links(view: ViewState, g: GpuFrame) -> str:
     counted = ", ".join(f"{n} {state.value}" for state, n in states.items())
     rates = tx_rx_or_reason(g.nvlink.mean_tx_bytes_per_s, g.nvlink.mean_rx_bytes_per_s, view.unit.text)
     errors = f"errors since the start {or_reason(g.nvlink.errors_since_start)}"
+    read_s = g.age_s.get("errors")
+    if g.stale and read_s is not None and known(g.nvlink.errors_since_start):
+        errors += f" (read {age(read_s)} ago)"
     which = f" (down: {ranges(down)})" if down else ""
     return SEPARATOR.join((f"{len(g.links)}: {counted}{which}", rates, errors))
 

@@ -32,6 +32,8 @@ def rows(view: ViewState, width: int, height: int) -> list[Row]:
         tuple((g.gpu.uuid, None, way if linked else f"pcie_{way}") for g in gpus) for way in ("tx", "rx")
     )
     full, name = full_scale(gpus, bool(linked))
+    unread = [g for g in view.frame.gpus if g.state != "ok" or (linked and not known(g.nvlink.links_up))]
+    read = f" of {len(gpus)} of {len(gpus) + len(unread)} GPUs" if unread else ""
     every_s = 0.0 if linked else PCIE_INTERVAL_S
     # TX and RX have as many lines each; a high chart rather has a blank line than no times.
     bars = (height - 1) // 2 - (height % 2 and height >= MIN_LINES_FOR_TIMES)
@@ -40,7 +42,7 @@ def rows(view: ViewState, width: int, height: int) -> list[Row]:
     lasts = "" if times else f", {view.spark_shape(width, full, every_s).seconds():.3g} s"
     title = SEPARATOR.join(
         (
-            f"NODE {'NVLINK' if linked else 'PCIE'} TRAFFIC{lasts}, TX above RX",
+            f"NODE {'NVLINK' if linked else 'PCIE'} TRAFFIC{read}{lasts}, TX above RX",
             f"full height: {name} {or_reason(full, view.unit.text)}",
         )
     )
