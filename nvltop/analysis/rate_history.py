@@ -108,20 +108,19 @@ class SeriesBlock:
     def _store(self, bucket: int) -> None:
         """Store a shorter bucket that is over, and the longer one if that is over too."""
         short, long = self.buckets
-        sums = [self._sum(column, bucket) for column in range(self.width)]
-        short.store(bucket, [_mean(*each) for each in sums])
-        for column, (moved, read_s) in enumerate(sums):
-            self._moved[column] += moved
-            self._read_s[column] += read_s
+        moved, read_s = self._sums(range(self.width), bucket)
+        short.store(bucket, list(map(_mean, moved, read_s)))
+        self._moved = array("d", list(map(add, self._moved, moved)))
+        self._read_s = array("d", list(map(add, self._read_s, read_s)))
         per_long = long.bucket_s // short.bucket_s
         if self._current // per_long > bucket // per_long:
             long.store(bucket // per_long, list(map(_mean, self._moved, self._read_s)))
             self._moved, self._read_s = array("d", bytes(8 * self.width)), array("d", bytes(8 * self.width))
 
-    def _sum(self, column: int, bucket: int) -> tuple[float, float]:
-        """Return the bytes of a series in a shorter bucket, and the seconds in which they were read."""
+    def _sums(self, columns: Sequence[int], bucket: int) -> tuple[list[float], list[float]]:
+        """Return the bytes of some series in a shorter bucket, and the seconds in which they were read."""
         bucket_s = self.buckets[0].bucket_s
-        return self.recent.sum(column, bucket * bucket_s, (bucket + 1) * bucket_s)
+        return self.recent.sums(columns, bucket * bucket_s, (bucket + 1) * bucket_s)
 
     def means_up_to(self, resolution: int, column: int, newest: int, count: int) -> list[float]:
         """Return the means of the `count` buckets up to `newest`, oldest first, with the current one."""
@@ -132,7 +131,7 @@ class SeriesBlock:
         current = self._current * self.buckets[0].bucket_s // buckets.bucket_s
         back = newest - current
         if 0 <= back < count:
-            moved, read_s = self._sum(column, self._current)
+            [moved], [read_s] = self._sums((column,), self._current)
             if buckets is not self.buckets[0]:
                 moved, read_s = moved + self._moved[column], read_s + self._read_s[column]
             means[-1 - back] = _mean(moved, read_s)

@@ -75,7 +75,8 @@ class RecentReadings:
         """
         self._starts_s.append(max(start_s, self._ends_s[-1]) if self._ends_s else start_s)
         self._ends_s.append(end_s)
-        self._values.extend(values)
+        # An array of them first: `extend` would add the values of a list one by one.
+        self._values += array("f", values)
         rows = len(self._ends_s)
         if rows % TRIM_ROWS == 0:
             too_old = min(bisect_left(self._ends_s, end_s - RECENT_S), rows - MIN_ROWS)
@@ -89,15 +90,20 @@ class RecentReadings:
         values = self._values[first * self._width + column :: self._width]
         return Readings(self._starts_s[first:], self._ends_s[first:], values)
 
-    def sum(self, column: int, begin_s: float, end_s: float) -> tuple[float, float]:
-        """Return the bytes of a column between two times, and the seconds in which they were read."""
+    def sums(self, columns: Sequence[int], begin_s: float, end_s: float) -> tuple[list[float], list[float]]:
+        """Return the bytes of each column between two times, and the seconds in which they were read."""
         [(first, seconds, read_s)] = self._shares_by_cell(begin_s, end_s - begin_s, 0, 1)
-        end = first + len(seconds) * self._width
-        values = self._values[first + column : end : self._width]
-        total = sum(map(mul, values, seconds))
-        if total == total:
-            return total, read_s
-        return _known_sum(values, seconds)
+        width = self._width
+        rows = self._values[first : first + len(seconds) * width]
+        moved = [sum(map(mul, rows[column::width], seconds)) for column in columns]
+        if sum(moved) == sum(moved):
+            return moved, [read_s] * len(moved)
+        # NaN is unequal to itself, and so is a sum with it.
+        known = [
+            (total, read_s) if total == total else _known_sum(rows[column::width], seconds)
+            for column, total in zip(columns, moved, strict=True)
+        ]
+        return [total for total, _ in known], [known_s for _, known_s in known]
 
     def cell_means(
         self,

@@ -40,6 +40,22 @@ def test_a_cell_is_the_mean_of_the_time_that_was_read(gaps_and_rows, cell_s, fir
     assert repr(one_by_one) == repr(means)
 
 
+@given(rows, st.floats(-1, 40), st.floats(0.05, 20))
+def test_the_bytes_of_all_columns_are_those_of_each(gaps_and_rows, begin, length_s):
+    store, now, spans = RecentReadings(3, 10_000), 1000.0, []
+    for gap, length, value in gaps_and_rows:
+        spans.append((now + gap, now + gap + length, value))
+        store.add(*spans[-1][:2], [math.nan, value, 2.0])
+        now += gap + length
+    begin_s, end_s = 1000.0 + begin, 1000.0 + begin + length_s
+    moved, read_s = store.sums(range(3), begin_s, end_s)
+    for column, of in enumerate((lambda _: math.nan, lambda value: value, lambda _: 2.0)):
+        parts = [(max(0.0, min(e, end_s) - max(s, begin_s)), of(v)) for s, e, v in spans if of(v) == of(v)]
+        assert moved[column] == pytest.approx(sum(s * v for s, v in parts), rel=1e-5, abs=10)
+        assert read_s[column] == pytest.approx(sum(s for s, _ in parts), abs=1e-6)
+        assert store.sums((column,), begin_s, end_s) == ([moved[column]], [read_s[column]])
+
+
 @pytest.mark.parametrize(("interval", "kept"), [(0.25, 1200), (1.0, 300), (0.1, 2000)])
 def test_readings_of_five_minutes_are_kept_in_bounded_memory(interval, kept):
     store = RecentReadings(3, 2000)
