@@ -6,6 +6,7 @@ of a value. A column is a JSON value that holds its shape, while its numbers are
     [value]                  every value is this one
     {"+": [first, least]}    integers, as differences to the one before
     {".": [first, least]}    floats of whole thousandths, in the same way
+    {"~": null}              other floats, as their bytes
     {"[": [column, …]}       lists of one length, or objects of one class: a column for each place or field
     {"{": {key: column}}     mappings with the same keys
     {"=": [value, …]}        anything else, as it is
@@ -34,48 +35,44 @@ _SCALARS: Final = {int, float, str, bool, type(None)}
 class Numbers:
     """Integers, which are put and taken in the same order."""
 
-    def __init__(self, packed: Sequence[bytes] = (), count: int = 0) -> None:
+    def __init__(self, packed: bytes = b"", count: int = 0) -> None:
         """Begin without any, or with the `count` ones that `pack` has packed."""
-        raw = bytearray(BYTES * count)
-        for place, plane in enumerate(packed):
-            if plane:
-                raw[place::BYTES] = zlib.decompress(plane)
+        raw, planes = bytearray(BYTES * count), zlib.decompress(packed) if count else b""
+        for place in range(BYTES):
+            raw[place::BYTES] = planes[place * count : (place + 1) * count]
         self._numbers = array("Q", bytes(raw))
         self._taken = 0
+        self._put = bytearray()
+        """Those that were put, 64 bits each: a block that is mapped on its own and returned afterwards."""
 
     def __len__(self) -> int:
-        return len(self._numbers)
+        return len(self._put) // BYTES
 
     def put(self, numbers: Sequence[int]) -> int:
         """Add numbers, and return the least of them; raise `OverflowError` if they need more than 64 bits."""
         least = min(numbers, default=0)
-        before = len(self._numbers)
-        try:
-            self._numbers.extend(map(sub, numbers, repeat(least)))
-        except OverflowError:
-            del self._numbers[before:]
-            raise
+        self.extend(array("Q", list(map(sub, numbers, repeat(least)))).tobytes())
         return least
 
     def extend(self, numbers: bytes) -> None:
         """Add numbers of 64 bits as they are; `take` them with 0 as the least one."""
-        self._numbers.frombytes(numbers)
+        self._put += numbers
 
     def take(self, count: int, least: int) -> list[int]:
         """Return the next `count` numbers, whose least one is `least`."""
+        return list(map(add, self._next(count), repeat(least)))
+
+    def take_floats(self, count: int) -> list[float]:
+        """Return the next `count` numbers as the floats whose bytes were put."""
+        return array("d", self._next(count).tobytes()).tolist()
+
+    def _next(self, count: int) -> array[int]:
         self._taken += count
-        return list(map(add, self._numbers[self._taken - count : self._taken], repeat(least)))
+        return self._numbers[self._taken - count : self._taken]
 
-    def pack(self) -> list[bytes]:
+    def pack(self) -> bytes:
         """Return the numbers compressed, the bytes of one weight together: the high ones are mostly 0."""
-        if not self._numbers:
-            return []
-        raw = self._numbers.tobytes()
-        return [_pack_plane(raw[place::BYTES]) for place in range(BYTES)]
-
-
-def _pack_plane(plane: bytes) -> bytes:
-    return b"" if plane.count(0) == len(plane) else deflated(plane)
+        return deflated(self._put[place::BYTES] for place in range(BYTES)) if self._put else b""
 
 
 def transpose(values: Sequence[Any], numbers: Numbers) -> Any:
@@ -92,7 +89,7 @@ def transpose(values: Sequence[Any], numbers: Numbers) -> Any:
         if kind is int:
             return _integers("+", values, numbers) or {"=": list(values)}
         if kind is float:
-            return _floats(values, numbers) or {"=": list(values)}
+            return _floats(values, numbers)
         if (kind is tuple or kind is list) and first and len(set(map(len, values))) == 1:
             return {"[": [transpose(column, numbers) for column in zip(*values, strict=True)]}
         if kind is dict and first and all(value.keys() == first.keys() for value in values):
@@ -109,12 +106,19 @@ def _integers(kind: str, values: Sequence[int], numbers: Numbers) -> Any:
 
 
 def _floats(values: Sequence[float], numbers: Numbers) -> Any:
-    """Return floats as a column of thousandths; None if that would change one."""
-    if max(values) > MAX_FLOAT or min(values) < -MAX_FLOAT:
-        return None
-    thousandths = list(map(round, map(mul, values, repeat(THOUSAND))))
-    is_exact = list(map(truediv, thousandths, repeat(THOUSAND))) == list(values)
-    return _integers(".", thousandths, numbers) if is_exact else None
+    """Return floats as a column: thousandths, or their bytes if that would change one."""
+    first = values[0]
+    # The floats of one field are alike: mostly the first one shows that they are not thousandths.
+    if abs(first) <= MAX_FLOAT and round(first * THOUSAND) / THOUSAND == first and _are_small(values):
+        thousandths = list(map(round, map(mul, values, repeat(THOUSAND))))
+        if list(map(truediv, thousandths, repeat(THOUSAND))) == list(values):
+            return _integers(".", thousandths, numbers)
+    numbers.extend(array("d", values).tobytes())
+    return {"~": None}
+
+
+def _are_small(values: Sequence[float]) -> bool:
+    return max(values) <= MAX_FLOAT and min(values) >= -MAX_FLOAT
 
 
 def _encoded(value: Any) -> Any:
@@ -133,6 +137,8 @@ def restore(column: Any, count: int, numbers: Numbers) -> list[Any]:
         first, least = content
         values = list(accumulate([first, *numbers.take(count - 1, least)]))
         return values if kind == "+" else [value / THOUSAND for value in values]
+    if kind == "~":
+        return numbers.take_floats(count)
     if kind == "[":
         return list(map(list, zip(*[restore(part, count, numbers) for part in content], strict=True)))
     if kind == "{":

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,13 +37,13 @@ def compressor(path: Path) -> Compress:
     return bytes
 
 
-def deflated(data: bytes | bytearray, level: int = 1) -> bytes:
-    """Return data compressed with little memory, for `zlib.decompress`.
+def deflated(parts: Iterable[bytes | bytearray], level: int = 1) -> bytes:
+    """Return data, which may come in parts, compressed with little memory, for `zlib.decompress`.
 
     The buffers of `zlib.compress`, 270 kB, are mapped and cleared in each call, 0.1 ms.
     """
     deflate = zlib.compressobj(level, zlib.DEFLATED, WINDOW_BITS, MEMORY_LEVEL)
-    return deflate.compress(data) + deflate.flush()
+    return b"".join([*map(deflate.compress, parts), deflate.flush()])
 
 
 def gzip_part(block: bytes) -> bytes:

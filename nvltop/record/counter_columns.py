@@ -19,14 +19,14 @@ from nvltop.model import Counter, LinkCounters, Maybe, Missing, Scope
 from nvltop.record.columns import BYTES, Numbers
 
 KIB: Final = 1024
-BITS: Final = 8 * BYTES
-"""Size of a lane."""
-SIGN_BIT: Final = BITS - 1
-STEP_BITS: Final = 48
-"""Increments of up to 2^48 in either direction are packed as differences."""
-MARGIN_BITS: Final = (*range(BYTES - 1, STEP_BITS, BYTES), STEP_BITS + 2)
-"""Limits of the differences between the increments and their mean that are tried: up to 2^7, …, in either
-direction. The first that holds is added to all of them; each then takes this many bits and one more."""
+STEP_BYTES: Final = 6
+"""Size of the increments that are packed as differences."""
+STEP_BIAS: Final = 1 << (8 * STEP_BYTES - 1)
+"""Number that is added to the increments of rows in which a counter fell, so that none is negative."""
+MISSED_BIAS: Final = int.from_bytes(b"\x80" * (STEP_BYTES + 1), "little")
+"""Number that is added to the differences between the increments and their mean, so that none is negative.
+
+The high bytes of all differences are then 80 hexadecimal, and are packed to nothing."""
 
 
 class CounterColumns:
@@ -93,49 +93,58 @@ class _Part:
         self.numbers = array("q")
 
     def pack(self, rows: int, numbers: Numbers) -> list[Any]:
-        """Put the first row, the means and what is left; return the widths, the bits and the least means.
+        """Put the first row, the means and what is left; return the widths and the least means.
 
         If an increment is out of range, return the numbers.
         """
-        width, count = self.width, self.width * (rows - 1)
+        width = self.width
         if not width:
             return []
-        raw, size = self.numbers.tobytes(), BYTES * count
-        lanes, ones = int.from_bytes(raw, "little"), _every(1, rows * width)
-        has_sign = lanes & (ones << SIGN_BIT)
-        ones >>= BITS * width
-        steps = (lanes >> BITS * width) - (lanes & ((1 << 8 * size) - 1)) + (ones << STEP_BITS)
-        # A lane outside of 0 to 2^63 borrows from the next one, and has high bits.
-        if has_sign or steps & _high_bits(ones, STEP_BITS + 1):
+        raw = self.numbers.tobytes()
+        steps, bias = _steps(raw, width)
+        if steps is None:
             return [self.numbers.tolist()]
         numbers.extend(raw[: BYTES * width])
-        columns, leasts, means = array("Q", steps.to_bytes(size, "little")), [], []
+        columns, leasts, means = array("Q", steps), [], []
         begin = 0
         for group in self._widths:
-            total = sum([int.from_bytes(columns[i::width], "little") for i in range(begin, begin + group)])
-            totals = array("Q", total.to_bytes(BYTES * (rows - 1), "little"))
+            totals = [sum(columns[i : i + group]) for i in range(begin, len(columns), width)]
             # Whole KiB, so that increments in KiB, as most drivers have them, keep their zeros.
-            mean = array("Q", [each // group & self._unit for each in totals])
-            leasts.append(numbers.put(mean))
-            means.append([each.to_bytes(BYTES, "little") * group for each in mean])
+            mean = [total // group & self._unit for total in totals]
+            leasts.append(numbers.put(mean) - bias)
+            means.append([(MISSED_BIAS - each).to_bytes(BYTES, "little") * group for each in mean])
             begin += group
-        steps -= int.from_bytes(b"".join(map(b"".join, zip(*means, strict=True))), "little")
-        for bits in MARGIN_BITS:
-            missed = steps + (ones << bits)
-            if bits == MARGIN_BITS[-1] or not missed & _high_bits(ones, bits + 1):
-                break
-        numbers.extend(missed.to_bytes(size, "little"))
-        return [self._widths, bits, leasts]
+        added = b"".join(map(b"".join, zip(*means, strict=True)))
+        missed = int.from_bytes(steps, "little") + int.from_bytes(added, "little")
+        numbers.extend(missed.to_bytes(len(steps), "little"))
+        return [self._widths, leasts]
 
 
-def _every(number: int, lanes: int) -> int:
-    """Return an integer that has a number in each lane of 64 bits."""
-    return int.from_bytes(array("Q", [number]).tobytes() * lanes, "little")
+def _steps(raw: bytes, width: int) -> tuple[bytes | None, int]:
+    """Return the increments from row to row as lanes, and what was added to each so that none is negative.
+
+    The lanes are None if an increment is out of range.
+    """
+    if not raw[BYTES - 1 :: BYTES].isascii():
+        return None, 0  # a number is negative
+    size = len(raw) - BYTES * width
+    lanes = int.from_bytes(raw, "little")
+    steps = (lanes >> 8 * BYTES * width) - (lanes & ((1 << 8 * size) - 1))
+    # A lane outside of 0 to 2^63 borrows from the next one, and has high bytes.
+    found = _low_lanes(steps, size)
+    if found is not None:
+        return found, 0
+    biases = STEP_BIAS.to_bytes(BYTES, "little") * (size // BYTES)
+    return _low_lanes(steps + int.from_bytes(biases, "little"), size), STEP_BIAS
 
 
-def _high_bits(ones: int, bits: int) -> int:
-    """Return all bits of each lane from `bits` on; `ones` has a 1 in each."""
-    return (ones << BITS) - (ones << bits)
+def _low_lanes(lanes: int, size: int) -> bytes | None:
+    """Return lanes as `size` bytes; None if one needs more than `STEP_BYTES`."""
+    if lanes < 0:
+        return None
+    found = lanes.to_bytes(size, "little")
+    unused = bytes(size // BYTES)
+    return found if all(found[place::BYTES] == unused for place in range(STEP_BYTES, BYTES)) else None
 
 
 def _take_part(packed: list[Any], rows: int, numbers: Numbers) -> list[tuple[int, ...]]:
@@ -146,11 +155,11 @@ def _take_part(packed: list[Any], rows: int, numbers: Numbers) -> list[tuple[int
         flat = packed[0]
         width = len(flat) // rows
         return [tuple(flat[begin : begin + width]) for begin in range(0, len(flat), width)]
-    widths, bits, leasts = packed
+    widths, leasts = packed
     width = sum(widths)
     first = numbers.take(width, 0)
-    means = [numbers.take(rows - 1, least - (1 << STEP_BITS)) for least in leasts]
-    missed = numbers.take(width * (rows - 1), -(1 << bits))
+    means = [numbers.take(rows - 1, least) for least in leasts]
+    missed = numbers.take(width * (rows - 1), -MISSED_BIAS)
     mean_of = [mean for mean, group in zip(means, widths, strict=True) for _ in range(group)]
     columns = [accumulate([first[i], *map(add, missed[i::width], mean)]) for i, mean in enumerate(mean_of)]
     return list(zip(*columns, strict=True))

@@ -149,8 +149,8 @@ class _OpenSlice:
     def packed(self) -> _Slice:
         """Return the slice as it is now."""
         common, full, thinned = [part.pack() for part in self._parts]
-        full_order = deflated(self._full_order, ORDER_LEVEL)
-        thinned_order = deflated(self._thinned_order, ORDER_LEVEL)
+        full_order = deflated([self._full_order], ORDER_LEVEL)
+        thinned_order = deflated([self._thinned_order], ORDER_LEVEL)
         return _Slice(common, full, thinned, full_order, thinned_order)
 
 

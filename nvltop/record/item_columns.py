@@ -27,7 +27,7 @@ from nvltop.record.counter_columns import unpack as unpack_counters
 from nvltop.wire.codec import CURRENT_SCHEMA, FIELDS, decode, encode
 
 Packed: TypeAlias = tuple[bytes, ...]
-"""Packed items: the shape of the columns as JSON, then their numbers, all compressed."""
+"""Packed items: the shape of the columns as JSON, and their numbers, both compressed; or none."""
 
 Times: TypeAlias = tuple[float, float, float]
 """Start and end of an item, CLOCK_MONOTONIC, and its Unix time, seconds."""
@@ -150,7 +150,7 @@ class ItemColumns:
             packed = its[0].pack(numbers) if has_counters else _pack_bodies(its, numbers)
             streams.append([which, [self._abouts[number] for number in which], has_counters, packed])
         text = _JSON.encode([len(self._order), min(self._order), times, streams, len(numbers)])
-        return deflated(text.encode(), LEVEL), *numbers.pack()
+        return deflated([text.encode()], LEVEL), numbers.pack()
 
 
 def _pack_times(times: array[float], numbers: Numbers) -> list[Any]:
@@ -159,7 +159,7 @@ def _pack_times(times: array[float], numbers: Numbers) -> list[Any]:
     Returns the times themselves if one is not a whole number of µs, which the worker's are.
     """
     us = list(map(round, map(mul, times, repeat(US))))
-    if array("d", map(truediv, us, repeat(US))).tobytes() != times.tobytes():
+    if array("d", list(map(truediv, us, repeat(US)))).tobytes() != times.tobytes():
         return times.tolist()
     starts, ends, walls = us[0::3], us[1::3], us[2::3]
     ahead = list(map(sub, walls, ends))
@@ -211,7 +211,7 @@ def _open(packed: Packed) -> tuple[list[int], list[Times], list[_Stream]]:
     if not packed:
         return [], [], []
     length, least, times, streams, number_count = json.loads(zlib.decompress(packed[0]))
-    numbers = Numbers(packed[1:], number_count)
+    numbers = Numbers(packed[1], number_count)
     order = numbers.take(length, least)
     at = list(_unpack_times(times, length, numbers))
     found: dict[int, _Stream] = {}
