@@ -16,7 +16,8 @@ from nvltop.sampler.protocol import ERRORS_S, WorkerConfig
 from nvltop.text import clean
 from nvltop.wire.bursts import Receiver
 
-CHUNK: Final = 1 << 16
+CHUNK: Final = 1 << 15
+"""Size of a read, bytes: less than `allocator.LARGE_BYTES`, so that its buffer is not mapped in each call."""
 PIPE_BYTES: Final = 1 << 20
 """Requested pipe capacity in bytes, so that a paused screen does not stop the sampling."""
 REST_TIMEOUT_S: Final = 0.02
