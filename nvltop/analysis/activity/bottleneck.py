@@ -103,8 +103,8 @@ class BottleneckEvaluator:
     def read_between_s(self, uuids: Sequence[str]) -> tuple[float, float]:
         """Return since when and until when the traffic of any of these GPUs was read without a long gap."""
         traces = [t for uuid in uuids if (t := self._traces.get(uuid))]
-        resumed_s = min((t.resumed_s for t in traces), default=-math.inf)
-        return resumed_s, max((t.read_s for t in traces), default=-math.inf)
+        resumed_s = min([t.resumed_s for t in traces], default=-math.inf)
+        return resumed_s, max([t.read_s for t in traces], default=-math.inf)
 
     def last(self, key: str) -> tuple[Judgement | None, Mapping[str, Maybe[float]]]:
         """Return the last judgement of a job with traffic, and the share of the time with traffic by GPU."""
@@ -135,11 +135,12 @@ class BottleneckEvaluator:
             return replace(blank, why=why_unread(members))
         if not any(g.nvlink.links_up for g in members):
             return replace(blank, why=NO_LINK_UP.reason)
-        top = max(t.newest_s for t in traces.values())
+        top = max([t.newest_s for t in traces.values()])
         if now_s - top > max_gap_s(interval_s):
             return replace(blank, why=f"the last traffic data is {age(now_s - top)} old")
-        traces = {u: t for u, t in traces.items() if top - t.newest_s <= max(MAX_LAG_S, 2 * interval_s)}
-        end_s = min(t.newest_s for t in traces.values())
+        lag_s = max(MAX_LAG_S, 2 * interval_s)
+        traces = {u: t for u, t in traces.items() if top - t.newest_s <= lag_s}
+        end_s = min([t.newest_s for t in traces.values()])
         resumed_s, read_s = self.read_between_s(group.gpus)
         if end_s - read_s > max_gap_s(interval_s):
             return replace(blank, why=why_unread(members))

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import field
 from typing import Final, cast
 
+from nvltop.analysis.activity.read_values import read_values
 from nvltop.analysis.link_capacity import pcie_share
 from nvltop.analysis.nics import data_ports
 from nvltop.frozen import mutable
@@ -78,8 +79,7 @@ class GaugeHistory:
 
     def _mean(self, column: int) -> Maybe[float]:
         """Return the mean of the known values of a column, or a reason if too few are known."""
-        values = self._column(column)
-        read = [v for v in values if v == v]
+        read = read_values(values := self._column(column))
         if len(read) < max(MIN_SAMPLES, MIN_SAMPLES_READ * len(values)):
             return self._missing[column] if len(read) < len(values) else TOO_FEW
         return sum(read) / len(read)
@@ -107,13 +107,14 @@ class GaugeHistory:
     @property
     def recent_pcie(self) -> float:
         """Mean share of the speed of the PCIe link over the last samples; 0 if none was read."""
-        read = [v for v in self._column(_PCIE)[-MIN_SAMPLES:] if v == v]
+        newest = max(0, len(self._rows) - MIN_SAMPLES * _COLUMNS)
+        read = read_values(self._rows[newest + _PCIE :: _COLUMNS])
         return sum(read) / len(read) if read else 0.0
 
     @property
-    def utils(self) -> list[float]:
+    def utils(self) -> Sequence[float]:
         """The known utilisations of the samples in percent, oldest first."""
-        return [v for v in self._column(_UTIL_PERCENT) if v == v]
+        return read_values(self._column(_UTIL_PERCENT))
 
     def throttled_share(self, reasons: int) -> float:
         """Return the share of the time in which the clock was reduced for any of `reasons`, a bit mask.

@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from operator import mul
 from typing import Final, TypeVar
 
+from nvltop.analysis.activity.read_values import read_values
 from nvltop.frozen import frozen
 from nvltop.model import GpuFrame, Job, Matrix
 
@@ -55,9 +56,13 @@ def split_by_traffic(group: GpuGroup, values: Mapping[str, Sequence[float]]) -> 
     GPUs that were never read are in none of the parts.
     """
     deviations = {uuid: _deviation(values[uuid]) for uuid in group.gpus if uuid in values}
-    parts = connected_components(
-        list(deviations), lambda a, b: correlation(deviations[a], deviations[b]) >= SAME_JOB_CORRELATION
-    )
+    energies = {uuid: _energy(own) for uuid, own in deviations.items()}
+
+    def alike(a: str, b: str) -> bool:
+        energy = energies[a] * energies[b]
+        return _correlation(deviations[a], deviations[b], energy) >= SAME_JOB_CORRELATION
+
+    parts = connected_components(list(deviations), alike)
     if len(parts) < 2 or min(map(len, parts)) < 2:
         return [group]
     return [GpuGroup(f"traffic:{members[0]}", None, tuple(members)) for members in parts]
@@ -70,7 +75,7 @@ def similar_series(values: Sequence[Sequence[float]]) -> list[list[int]]:
     """Deviation and energy of the first series of each group."""
     for i, own in enumerate(values):
         deviation = _deviation(own)
-        energy = sum(map(mul, deviation, deviation))
+        energy = _energy(deviation)
         correlations = [_correlation(deviation, other, energy * squares) for other, squares in first]
         best = max(range(len(groups)), key=correlations.__getitem__, default=-1)
         if best >= 0 and (correlations[best] >= SAME_CHANNEL_CORRELATION or len(groups) == MAX_CHANNELS):
@@ -83,24 +88,30 @@ def similar_series(values: Sequence[Sequence[float]]) -> list[list[int]]:
 
 def sum_channels(values: Sequence[Sequence[float]], groups: Sequence[Sequence[int]]) -> list[list[float]]:
     """Return the sum of the series of each group; `groups` are those of `similar_series`."""
-    return [[sum(column) for column in zip(*(values[i] for i in g), strict=True)] for g in groups]
+    return [list(map(sum, zip(*(values[i] for i in g), strict=True))) for g in groups]
 
 
-def correlation(a: Sequence[float], b: Sequence[float]) -> float:
-    """Return the correlation of two series with mean 0; 1 if one of them is constant."""
-    return _correlation(a, b, sum(map(mul, a, a)) * sum(map(mul, b, b)))
+def _energy(values: Sequence[float]) -> float:
+    """Return the energy of a series with mean 0."""
+    energy: float = sum(map(mul, values, values))
+    return energy
 
 
 def _correlation(a: Sequence[float], b: Sequence[float], energies: float) -> float:
-    """Return the correlation of two series; `energies` is the product of their energies."""
+    """Return the correlation of two series with mean 0; 1 if one of them is constant.
+
+    `energies` is the product of their energies.
+    """
     norm = math.sqrt(energies)
     return sum(map(mul, a, b)) / norm if norm > 0 else 1.0
 
 
 def _deviation(values: Sequence[float]) -> list[float]:
     """Return the deviation of a series from its mean, 0 where it was not read."""
-    read = [v for v in values if v == v]
+    read = read_values(values)
     mean = sum(read) / len(read) if read else 0.0
+    if read is values:
+        return [v - mean for v in values]
     return [v - mean if v == v else 0.0 for v in values]
 
 

@@ -5,7 +5,7 @@ Pure. Certain limits come first: a GPU that is slowed by heat slows all other GP
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from nvltop.analysis.activity.gauge_history import (
@@ -112,8 +112,8 @@ def share_idle_together(samples: Sequence[GaugeHistory]) -> float:
     count = min((len(c) for c in columns), default=0)
     if count < MIN_SAMPLES:
         return 0.0
-    idle = [max(c[-k] for c in columns) < IDLE_PERCENT for k in range(1, count + 1)]
-    return sum(idle) / count
+    busiest: Iterable[float] = map(max, zip(*(c[-count:] for c in columns), strict=True))
+    return sum(util < IDLE_PERCENT for util in busiest) / count
 
 
 def rank_limits(found: Judgement, other_limits: OtherLimits) -> tuple[Limit, ...]:

@@ -27,11 +27,13 @@ from nvltop.analysis.activity.other_limits import (
 )
 from nvltop.analysis.activity.rank_grouping import RankGrouping
 from nvltop.analysis.activity.ranks import find_straggler, lateness
+from nvltop.analysis.activity.read_values import read_values
 from nvltop.analysis.activity.step_tracker import MIN_WATCHED_S, StepTracker
 from nvltop.analysis.activity.traffic_series import TrafficSeries, TrafficSpan
-from nvltop.analysis.activity.traffic_store import TrafficStore, busier
+from nvltop.analysis.activity.traffic_store import Cells, TrafficStore, busier, newest_cells
 from nvltop.analysis.link_capacity import PCIE_BUSY_SHARE, pcie_speed
 from nvltop.frozen import mutable
+from nvltop.memo import Memo
 from nvltop.model import (
     NOT_READ,
     Activity,
@@ -64,9 +66,6 @@ SCANNED_S: Final = 2.0
 MIN_SPLIT_GPUS: Final = 3
 """Number of GPUs above which a group may be split: two jobs have at least two GPUs each."""
 NO_TRAFFIC: Final = Missing("no NVLink traffic")
-
-Cells = Mapping[str, tuple[Sequence[float], Sequence[float]]]
-"""TX and RX by cell, by GPU UUID; all of the same length."""
 
 
 @mutable
@@ -113,6 +112,8 @@ class ActivityTracker:
         """Spans since the last evaluation, by GPU."""
         self._gauges: dict[str, GaugeHistory] = {}
         self._jobs: dict[str, _TrackedJob] = {}
+        self._connected: Memo[list[GpuGroup]] = Memo()
+        """Groups outside known jobs, which change only with jobs, links and inventory."""
         self._split: dict[str, list[GpuGroup]] = {}
         """Groups that were split by their traffic, by key of the whole group."""
         self._link_balance = LinkBalance()
@@ -191,13 +192,18 @@ class ActivityTracker:
         """Return the GPUs that work together, and each GPU with NVLinks that works alone."""
         grouped = gpu_groups.group_by_job(jobs, gpus)
         taken = frozenset(uuid for group in grouped for uuid in group.gpus)
-        for group in gpu_groups.group_by_topology(gpus, matrix, taken):
+        linked = tuple([(g.gpu.uuid, bool(g.links)) for g in gpus])
+        connected = self._connected.get(
+            (linked, matrix.cells, len(matrix.p2p_nvlink), taken),
+            lambda: gpu_groups.group_by_topology(gpus, matrix, taken),
+        )
+        for group in connected:
             grouped += self._split.get(group.key, [group])
         members = {uuid for group in grouped for uuid in group.gpus}
         alone = [
-            GpuGroup(f"gpu:{g.gpu.uuid}", None, (g.gpu.uuid,))
-            for g in gpus
-            if g.links and g.gpu.uuid not in members
+            GpuGroup(f"gpu:{uuid}", None, (uuid,))
+            for uuid, has_links in linked
+            if has_links and uuid not in members
         ]
         return grouped, alone
 
@@ -209,8 +215,11 @@ class ActivityTracker:
         judged = self._bottleneck.evaluate(group, frames, tracked.step_tracker.period_s, now_s, interval_s)
         if self._bottleneck.restarted(group.key) and group.key in self._jobs:
             self._jobs[group.key] = _TrackedJob()
-        over_pcie = sum(self._gauges[uuid].recent_pcie >= PCIE_BUSY_SHARE for uuid in group.gpus)
-        return replace(judged, over_pcie=over_pcie, limits=rank_limits(judged, tracked.other_limits))
+        over_pcie = sum([self._gauges[uuid].recent_pcie >= PCIE_BUSY_SHARE for uuid in group.gpus])
+        limits = rank_limits(judged, tracked.other_limits)
+        if (over_pcie, limits) == (judged.over_pcie, judged.limits):
+            return judged
+        return replace(judged, over_pcie=over_pcie, limits=limits)
 
     def _update_silence(self, group: GpuGroup) -> None:
         """Update the time of the last traffic of a job, and the length of its silence."""
@@ -259,7 +268,7 @@ class ActivityTracker:
             tracked.activity = None
             return
         length_s = inf if complete else max(wanted_s, _window_s(step_tracker.period_s))
-        cells = _newest_cells(series, end, length_s)
+        cells = newest_cells(series, end, length_s)
         directions = [own for both in cells.values() for own in both]
         if complete:
             seen_s = len(directions[0]) * cell_s
@@ -280,8 +289,8 @@ class ActivityTracker:
             tracked.channel_gpus, tracked.channels = tuple(cells), gpu_groups.similar_series(directions)
         channels = gpu_groups.sum_channels(directions, tracked.channels) if wanted_s else []
         if complete:
-            total = [sum(c) for c in zip(*channels, strict=True)]
-            tracked.silence_bytes_per_s = SILENCE_SHARE * burst_level([v for v in total if v == v])
+            total = list(map(sum, zip(*channels, strict=True)))
+            tracked.silence_bytes_per_s = SILENCE_SHARE * burst_level(read_values(total))
             self._update_silence(group)
         step_tracker.update(channels, cell_s, now_s)
         tracked.activity = self._activity(group, tracked, frames, cells)
@@ -325,7 +334,7 @@ class ActivityTracker:
 
     def _rank(self, uuid: str, rates: Sequence[float], busy: Maybe[float], late_s: Maybe[float]) -> Rank:
         """Return the values of one GPU of a job over the last minute."""
-        read = [v for v in rates if v == v]
+        read = read_values(rates)
         gauges = self._gauges[uuid]
         return Rank(
             gpu=uuid,
@@ -366,18 +375,6 @@ def _of_gpus(activity: Activity, gpus: tuple[str, ...]) -> Activity:
 def _window_s(period_s: float | None) -> float:
     """Return the number of whole periods closest to `SHARE_WINDOW_S`, in seconds."""
     return SHARE_WINDOW_S if period_s is None else max(1, round(SHARE_WINDOW_S / period_s)) * period_s
-
-
-def _newest_cells(series: Mapping[str, TrafficSeries], end: int, seconds: float) -> Cells:
-    """Return the newest `seconds` of traffic before cell `end`, or what there is of it."""
-    first = next(iter(series.values()))
-    oldest = min((s.oldest for s in series.values() if s.oldest is not None), default=end)
-    count = max(0, min(first.size - 1, end - oldest))
-    if seconds < inf:
-        count = min(count, ceil(seconds / first.cell_s))
-    cells = {uuid: s.cells_before(end, count) for uuid, s in series.items()}
-    unread = min(next((i for i, v in enumerate(tx) if v == v), len(tx)) for tx, _ in cells.values())
-    return {uuid: (tx[unread:], rx[unread:]) for uuid, (tx, rx) in cells.items()}
 
 
 def _same_model(frames: Mapping[str, GpuFrame], uuids: Iterable[str]) -> bool:

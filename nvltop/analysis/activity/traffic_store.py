@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
+from math import ceil, inf
 from typing import Final
 
 from nvltop.analysis.activity.traffic_series import TrafficSeries, TrafficSpan
@@ -16,6 +17,9 @@ CELL_TOO_LONG: Final = 0.7
 """Usual length of a reading, in cells, below which the cells are made shorter."""
 MIN_SPANS: Final = 3
 """Number of readings of a GPU below which their usual length is not known."""
+
+Cells = Mapping[str, tuple[Sequence[float], Sequence[float]]]
+"""TX and RX by cell, by GPU UUID; all of the same length."""
 
 
 class TrafficStore:
@@ -66,6 +70,22 @@ class TrafficStore:
         return busier({u: s.cells_before(end, s.size - 1) for u, s in self.series(uuids).items()})
 
 
-def busier(cells: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> dict[str, Sequence[float]]:
+def busier(cells: Cells) -> dict[str, Sequence[float]]:
     """Return the higher of TX and RX of each cell, by GPU."""
-    return {uuid: array("d", map(max, tx, rx)) for uuid, (tx, rx) in cells.items()}
+    # As `map(max, tx, rx)`, in two thirds of the time.
+    return {
+        uuid: array("d", [b if b > a else a for a, b in zip(tx, rx, strict=True)])
+        for uuid, (tx, rx) in cells.items()
+    }
+
+
+def newest_cells(series: Mapping[str, TrafficSeries], end: int, seconds: float) -> Cells:
+    """Return the newest `seconds` of traffic before cell `end`, or what there is of it."""
+    first = next(iter(series.values()))
+    oldest = min((s.oldest for s in series.values() if s.oldest is not None), default=end)
+    count = max(0, min(first.size - 1, end - oldest))
+    if seconds < inf:
+        count = min(count, ceil(seconds / first.cell_s))
+    cells = {uuid: s.cells_before(end, count) for uuid, s in series.items()}
+    unread = min(next((i for i, v in enumerate(tx) if v == v), len(tx)) for tx, _ in cells.values())
+    return {uuid: (tx[unread:], rx[unread:]) for uuid, (tx, rx) in cells.items()}

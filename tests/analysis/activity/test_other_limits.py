@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nvltop.analysis.activity.gauge_history import (
     HW_THERMAL,
+    MIN_SAMPLES,
+    MIN_SAMPLES_READ,
     POWER_BRAKE,
     SW_POWER_CAP,
     TOO_FEW,
@@ -168,3 +174,31 @@ def test_a_port_without_data_does_not_bound_a_job(rdma, gbit, role, share):
         ports = [port("mlx5_0", 400.0, 0.1)] if rdma or role else []
         network.add([*ports, port("eno1", gbit, 0.9, rdma=bool(role), role=role)], float(t))
     assert network.share == pytest.approx(share)
+
+
+@given(st.lists(st.one_of(st.floats(0, 100, width=32), st.none()), min_size=1, max_size=60))
+def test_means_are_those_of_the_samples_that_were_read(utils):
+    """The PCIe rate is 0 where no sample says the speed of the link: only the newest samples count for it."""
+    samples = GaugeHistory()
+    for t, util in enumerate(utils):
+        gauges = Gauges(
+            util_percent=NOT_REPORTED if util is None else util, pcie_gen=5, pcie_width=16,
+        )  # fmt: skip
+        pcie = PcieTraffic() if util is None else PcieTraffic(util * 1e8, 0.0)
+        samples.add(GpuFrame(Gpu(0, "GPU-0"), gauges=gauges, age_s={"gauges": 0.0}, pcie=pcie), float(t))
+    read = [u for u in utils if u is not None]
+    assert list(samples.utils) == read
+    enough = len(read) >= max(MIN_SAMPLES, MIN_SAMPLES_READ * len(utils))
+    assert known(samples.util_percent) is enough
+    if enough:
+        assert samples.util_percent == pytest.approx(math.fsum(read) / len(read))
+    newest = [u * 1e8 / PCIE for u in utils[-10:] if u is not None]
+    assert samples.recent_pcie == pytest.approx(sum(newest) / len(newest) if newest else 0.0, rel=1e-3)
+
+
+@given(st.lists(st.lists(st.integers(0, 40), min_size=10, max_size=30), min_size=1, max_size=4))
+def test_gpus_idle_together_in_the_newest_samples_of_all(columns):
+    members = [gpu(seconds=len(column), util=lambda t, own=column: float(own[t])) for column in columns]
+    count = min(map(len, columns))
+    newest = zip(*(column[-count:] for column in columns), strict=True)
+    assert share_idle_together(members) == sum(max(utils) < 20 for utils in newest) / count

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nvltop.analysis.activity.traffic_series import TrafficSeries, TrafficSpan
-from nvltop.analysis.activity.traffic_store import TrafficStore
+from nvltop.analysis.activity.traffic_store import TrafficStore, busier
 
 spans = st.lists(st.tuples(st.floats(0.05, 1.5), st.floats(0, 1e11), st.booleans()), min_size=1, max_size=60)
 
@@ -104,3 +104,14 @@ def test_a_late_span_may_have_the_oldest_cell():
     series.add(TrafficSpan(105.0, 106.0, 1.0, 1.0))
     series.add(TrafficSpan(103.0, 107.0, 1.0, 1.0))
     assert series.oldest == 103
+
+
+maybe_read = st.one_of(st.floats(0, 1e12), st.just(math.nan))
+
+
+@given(st.lists(st.tuples(maybe_read, maybe_read)))
+def test_the_busier_direction_is_unknown_where_nothing_was_read(cells):
+    """The series holds both directions, or none."""
+    tx, rx = [a for a, b in cells], [b if a == a else a for a, b in cells]
+    found = busier({"GPU-0": (tx, rx)})["GPU-0"]
+    assert list(map(repr, found)) == list(map(repr, map(max, tx, rx)))
