@@ -7,6 +7,7 @@ fills. A burst that fills no cell shows neither its rate nor its length, only bo
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Final
 
 from nvltop.analysis.activity.bursts import SILENCE_SHARE, base_level, burst_level, ranges_above
@@ -82,10 +83,11 @@ def _measure_bursts(values: Sequence[float], read: int, high: float, most: float
             cells += min(float(b - a), sum(reach) / high)
         else:
             short.append((sum(reach), max(reach)))
+    highest_first = sorted(short, key=itemgetter(1), reverse=True)
     for sent, _ in short:
         # Of several similar bursts at least one fills a cell, if they are long enough.
         margin = SIMILAR_VOLUME * sent
-        top = max([t for s, t in short if -margin <= s - sent <= margin])
+        top = next(t for s, t in highest_first if -margin <= s - sent <= margin)
         length = sent / top
         if length < MIN_RESOLVED_CELLS:
             least = min(sent / most, length)

@@ -8,6 +8,7 @@ known: the time at the limit is at least 0, and at most its volume divided by th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil
 from operator import mul
 from typing import Final
 
@@ -217,10 +218,11 @@ def _add_resolved(
             if rate >= near or is_steady:
                 times.add_known(span_s, rate)
                 continue
-            left = shares[i - 1] if i > a + 1 and steady[i - a - 2] else 0.0
-            right = shares[i + 1] if i < b - 2 and steady[i - a] else 0.0
             beside = max(shares[i - 1], shares[i + 1])
-            beside = beside if beside >= near else max(left, right)
+            if beside < near:
+                left = shares[i - 1] if i > a + 1 and steady[i - a - 2] else 0.0
+                right = shares[i + 1] if i < b - 2 and steady[i - a] else 0.0
+                beside = max(left, right)
             if beside > rate:
                 # The reading contains a pause that is shorter than the reading.
                 times.add_known(span_s * rate / beside, beside)
@@ -245,20 +247,26 @@ def _steady_readings(rates: Sequence[float], strictness: float) -> list[bool]:
     Bursts faster than the readings make some consecutive readings similar by chance. In a long burst the run
     must therefore be longer. Long readings average more, so the allowed spread is multiplied by `strictness`.
     """
-    needed = MIN_STEADY
-    if len(rates) >= LONG_BURST:
-        top = sorted(rates)[-1 - len(rates) // 10]
-        alike = [abs(rate - top) <= strictness * MAX_COMMON_SPREAD * top for rate in rates]
-        if sum(alike) >= MIN_COMMON_SHARE * len(rates):
-            return alike
-        needed = MIN_STEADY_LONG
+    needed, spread = MIN_STEADY, strictness * MAX_STEADY_SPREAD
     found = [False] * len(rates)
+    if len(rates) >= LONG_BURST:
+        ranked = sorted(rates)
+        top = ranked[-1 - len(rates) // 10]
+        margin = strictness * MAX_COMMON_SPREAD * top
+        # Most of the readings can only be alike if the lowest one of the highest `MIN_COMMON_SHARE` is.
+        if ranked[-ceil(MIN_COMMON_SHARE * len(rates))] - top >= -margin:
+            alike = [abs(rate - top) <= margin for rate in rates]
+            if sum(alike) >= MIN_COMMON_SHARE * len(rates):
+                return alike
+        needed = MIN_STEADY_LONG
+        if not _may_be_steady(rates, spread, needed):
+            return found
     begin = 0
     while begin < len(rates):
         end, least, most = begin + 1, rates[begin], rates[begin]
         while end < len(rates):
             least, most = min(least, rates[end]), max(most, rates[end])
-            if most - least > strictness * MAX_STEADY_SPREAD * most:
+            if most - least > spread * most:
                 break
             end += 1
         if end - begin >= needed:
@@ -267,6 +275,23 @@ def _steady_readings(rates: Sequence[float], strictness: float) -> list[bool]:
         else:
             begin += 1
     return found
+
+
+def _may_be_steady(rates: Sequence[float], spread: float, needed: int) -> bool:
+    """Return whether a run of `needed` rates may be within a relative `spread`.
+
+    Such a run contains one of every `needed` rates, so that the others need not be looked at one by one.
+    """
+    for middle in range(needed - 1, len(rates), needed):
+        rate = rates[middle]
+        begin, end = middle, middle + 1
+        while begin > 0 and abs(rates[begin - 1] - rate) <= spread * max(rates[begin - 1], rate):
+            begin -= 1
+        while end < len(rates) and abs(rates[end] - rate) <= spread * max(rates[end], rate):
+            end += 1
+        if end - begin >= needed:
+            return True
+    return False
 
 
 def _add_short(

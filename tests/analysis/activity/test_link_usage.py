@@ -9,9 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nvltop.analysis.activity.link_usage import measure_usage
+from nvltop.analysis.activity.link_usage import (
+    LONG_BURST,
+    MAX_COMMON_SPREAD,
+    MAX_STEADY_SPREAD,
+    MIN_COMMON_SHARE,
+    MIN_STEADY,
+    MIN_STEADY_LONG,
+    _steady_readings,
+    measure_usage,
+)
 from nvltop.analysis.activity.traffic_series import TOO_MANY_GAPS, PeerTraffic, TrafficSpan
-from nvltop.analysis.activity.usage_trace import LimitBounds, UsageTrace
+from nvltop.analysis.activity.usage_trace import LimitBounds, UsageSpans, UsageTrace
 from nvltop.model import Missing
 
 from .patterns import Drawn, steps
@@ -122,3 +131,69 @@ def test_the_seconds_at_the_limit_are_those_of_the_bursts(period, duty):
 def test_old_spans_are_dropped():
     trace = read(Drawn(0.5), seconds=400.0)
     assert len(trace.between(0.0, 500.0).starts_s) <= 130 * 4 + 64 + 1
+
+
+def steady_one_by_one(rates, strictness):
+    """Return what `_steady_readings` returns, without looking first whether there can be a run."""
+    needed = MIN_STEADY
+    if len(rates) >= LONG_BURST:
+        top = sorted(rates)[-1 - len(rates) // 10]
+        alike = [abs(rate - top) <= strictness * MAX_COMMON_SPREAD * top for rate in rates]
+        if sum(alike) >= MIN_COMMON_SHARE * len(rates):
+            return alike
+        needed = MIN_STEADY_LONG
+    found = [False] * len(rates)
+    begin = 0
+    while begin < len(rates):
+        end = begin + 1
+        while end < len(rates):
+            run = rates[begin : end + 1]
+            if max(run) - min(run) > strictness * MAX_STEADY_SPREAD * max(run):
+                break
+            end += 1
+        if end - begin >= needed:
+            found[begin:end] = [True] * (end - begin)
+            begin = end
+        else:
+            begin += 1
+    return found
+
+
+# Long, short and no steady runs: levels with noise that may be about as large as the spreads.
+near_levels = st.lists(
+    st.tuples(st.sampled_from([0.3, 0.31, 0.6, 0.9]), st.sampled_from([0.0, 0.01, 0.03, 0.06, 0.3]),
+              st.integers(1, 14), st.integers(0, 9999)),
+    min_size=1, max_size=10,
+)  # fmt: skip
+# Runs about as wide as the spread and about as long as needed, between rates that are in no run.
+near_limits = st.lists(
+    st.tuples(st.floats(0.94, 1.02), st.lists(st.booleans(), min_size=6, max_size=9), st.integers(1, 3)),
+    min_size=1, max_size=6,
+)  # fmt: skip
+
+
+def with_noise(parts):
+    return [
+        level * (1 + random.Random(seed + k).uniform(-noise, noise) / 2)
+        for level, noise, count, seed in parts
+        for k in range(count)
+    ]
+
+
+@settings(max_examples=200, derandomize=True)
+@given(near_levels, near_limits, st.sampled_from([1.0, 0.9, 0.5, 0.25]))
+def test_the_look_ahead_finds_every_steady_run(levels, limits, strictness):
+    rates = with_noise(levels)
+    assert _steady_readings(rates, strictness) == steady_one_by_one(rates, strictness)
+    rates = []
+    for width, lower, apart in limits:
+        low = 0.8 * (1 - width * strictness * MAX_STEADY_SPREAD)
+        rates += [*(low if is_low else 0.8 for is_low in lower), *(0.1 * 1.5**k for k in range(apart))]
+    assert _steady_readings(rates, strictness) == steady_one_by_one(rates, strictness)
+
+
+@given(st.lists(st.tuples(st.floats(0.1, 2.0), st.one_of(st.floats(0, 1), st.just(math.nan)))))
+def test_the_lengths_are_those_of_the_spans_that_were_read(spans):
+    seconds, shares = [s for s, _ in spans], [w for _, w in spans]
+    found = UsageSpans(1.0, [], seconds, shares, [], [])
+    assert list(found.read_s) == [s for s, w in spans if w == w]
