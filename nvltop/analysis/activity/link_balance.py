@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import field
+from operator import ge
 from typing import Final, NamedTuple
 
 from nvltop.analysis.link_states import byte_totals_of, remotes_of, summarize
@@ -99,7 +100,10 @@ class LinkBalance:
     def _add(g: GpuFrame, samples: deque[_Totals], read_s: float) -> None:
         """Add a sample of a GPU; after a gap or a reset it is the only one."""
         active = summarize(g.links).active
-        tx, rx = ({i: total for i in active if known(total := way[i])} for way in byte_totals_of(g.links))
+        tx, rx = (
+            {i: total for i in active if not isinstance(total := way[i], Missing)}
+            for way in byte_totals_of(g.links)
+        )
         before, now = (samples[-1] if samples else None), _Totals(read_s, tx, rx)
         if before and not (
             read_s - before.read_s <= 2 * SAMPLE_INTERVAL_S
@@ -115,15 +119,14 @@ def _with_planes(compared: Sequence[_Compared]) -> tuple[LinkImbalance, ...]:
     odd = [o for c in compared for o in c.odd]
     if not odd:
         return ()
-    with_traffic = Counter((_plane(remote, i), way) for c in compared for remote, i, way in c.carrying)
     members: dict[tuple[str, str], list[LinkImbalance]] = {}
     for o in odd:
         members.setdefault((o.plane, o.direction), []).append(o)
-    lagging = {
-        key
-        for key, links in members.items()
-        if len({o.gpu for o in links}) >= MIN_PLANE_GPUS and len(links) >= MIN_PLANE_SHARE * with_traffic[key]
-    }
+    shared = {key: links for key, links in members.items() if len({o.gpu for o in links}) >= MIN_PLANE_GPUS}
+    # The links of the node are counted only if some plane may lag.
+    carrying = (link for c in compared for link in c.carrying) if shared else ()
+    with_traffic = Counter((_plane(remote, i), way) for remote, i, way in carrying)
+    lagging = {key for key, links in shared.items() if len(links) >= MIN_PLANE_SHARE * with_traffic[key]}
     return tuple(o if (o.plane, o.direction) in lagging else o._replace(plane="") for o in odd)
 
 
@@ -206,4 +209,4 @@ def _links_by_kind(g: GpuFrame) -> list[list[int]]:
 
 def _increasing(before: dict[int, int], after: dict[int, int]) -> bool:
     """Return whether the same counters were read both times, and none decreased."""
-    return before.keys() == after.keys() and all(after[i] >= before[i] for i in after)
+    return before.keys() == after.keys() and all(map(ge, map(after.__getitem__, before), before.values()))
