@@ -115,6 +115,14 @@ class _BurstTimes:
         self.unresolved += seconds
         self.moved_unresolved += moved
 
+    def add_all_unresolved(self, rates: Sequence[float], seconds: Sequence[float]) -> None:
+        """Add consecutive readings of bursts of unknown rate; `rates` are their means."""
+        moved = list(map(mul, seconds, rates))
+        longest_s = map(min, seconds, [volume / self.bounds.near for volume in moved])
+        self.most = sum(longest_s, self.most)
+        self.unresolved = sum(seconds, self.unresolved)
+        self.moved_unresolved = sum(moved, self.moved_unresolved)
+
     def busy_and_level(self, read_s: float) -> tuple[float, float]:
         """Return the seconds with traffic, and the mean rate meanwhile."""
         if self.known and self.unresolved <= MIN_UNRESOLVED * read_s:
@@ -213,21 +221,7 @@ def _add_resolved(
         times.add_known(sum(inner_s), least, sum(map(mul, inner_s, inner)))
     else:
         steady = _steady_readings(inner, min(1.0, FULL_SPREAD_READING_S / (sum(seconds[a:b]) / (b - a))))
-        for i, is_steady in enumerate(steady, start=a + 1):
-            rate, span_s = shares[i], seconds[i]
-            if rate >= near or is_steady:
-                times.add_known(span_s, rate)
-                continue
-            beside = max(shares[i - 1], shares[i + 1])
-            if beside < near:
-                left = shares[i - 1] if i > a + 1 and steady[i - a - 2] else 0.0
-                right = shares[i + 1] if i < b - 2 and steady[i - a] else 0.0
-                beside = max(left, right)
-            if beside > rate:
-                # The reading contains a pause that is shorter than the reading.
-                times.add_known(span_s * rate / beside, beside)
-            else:
-                times.add_unresolved(span_s * rate, span_s)
+        _add_unlike(seconds, shares, a, b, steady, times)
     for i, outside, beside in ((a, a - 1, inner[0]), (b - 1, b, inner[-1])):
         # The burst begins or ends within this reading, and has the rate of the adjacent inner reading.
         rate, span_s = shares[i], seconds[i]
@@ -239,6 +233,36 @@ def _add_resolved(
         if 0 <= outside < len(shares) and shares[outside] > low:
             filled_s += seconds[outside] * min(1.0, (shares[outside] - low) / beside)
         times.add_known(filled_s, beside)
+
+
+def _add_unlike(
+    seconds: Sequence[float],
+    shares: Sequence[float],
+    a: int,
+    b: int,
+    steady: Sequence[bool],
+    times: _BurstTimes,
+) -> None:
+    """Add the inner readings of a burst that do not count alike, unless none of them shows a rate."""
+    near = times.bounds.near
+    if max(shares[a:b]) < near and not any(steady):
+        times.add_all_unresolved(shares[a + 1 : b - 1], seconds[a + 1 : b - 1])
+        return
+    for i, is_steady in enumerate(steady, start=a + 1):
+        rate, span_s = shares[i], seconds[i]
+        if rate >= near or is_steady:
+            times.add_known(span_s, rate)
+            continue
+        beside = max(shares[i - 1], shares[i + 1])
+        if beside < near:
+            left = shares[i - 1] if i > a + 1 and steady[i - a - 2] else 0.0
+            right = shares[i + 1] if i < b - 2 and steady[i - a] else 0.0
+            beside = max(left, right)
+        if beside > rate:
+            # The reading contains a pause that is shorter than the reading.
+            times.add_known(span_s * rate / beside, beside)
+        else:
+            times.add_unresolved(span_s * rate, span_s)
 
 
 def _steady_readings(rates: Sequence[float], strictness: float) -> list[bool]:

@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nvltop.analysis.activity import link_usage
+from nvltop.analysis.activity.decision import USAGE_VALUES
 from nvltop.analysis.activity.link_usage import (
     LONG_BURST,
     MAX_COMMON_SPREAD,
@@ -190,6 +192,30 @@ def test_the_look_ahead_finds_every_steady_run(levels, limits, strictness):
         low = 0.8 * (1 - width * strictness * MAX_STEADY_SPREAD)
         rates += [*(low if is_low else 0.8 for is_low in lower), *(0.1 * 1.5**k for k in range(apart))]
     assert _steady_readings(rates, strictness) == steady_one_by_one(rates, strictness)
+
+
+@settings(max_examples=200, derandomize=True)
+@given(
+    seed=st.integers(0, 9999), count=st.integers(3, 40), highest=st.floats(0.2, 0.9),
+    near=st.sampled_from([0.64, 0.75, 0.85]), ends=st.sampled_from([None, 0.1, 0.86]),
+)  # fmt: skip
+def test_readings_that_show_no_rate_are_added_at_once_as_one_by_one(seed, count, highest, near, ends):
+    rng = random.Random(seed)
+    shares = [rng.uniform(0.1, highest) for _ in range(count)]
+    if ends is not None:
+        shares[0] = shares[-1] = ends
+    shares = [0.0, *shares, 0.0] * 2
+    seconds = [rng.uniform(0.5, 1.5) for _ in shares]
+    spans = UsageSpans(100.0, [0.0] * len(shares), seconds, shares, shares, shares)
+    bounds = LimitBounds(near, 0.9, 0.0)
+    at_once = measure_usage(spans, bounds)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(link_usage, "any", lambda steady: True, raising=False)
+        one_by_one = measure_usage(spans, bounds)
+    if isinstance(one_by_one, Missing):
+        assert at_once == one_by_one
+    else:
+        assert USAGE_VALUES(at_once) == pytest.approx(USAGE_VALUES(one_by_one), rel=1e-9, abs=1e-12)
 
 
 @given(st.lists(st.tuples(st.floats(0.1, 2.0), st.one_of(st.floats(0, 1), st.just(math.nan)))))
