@@ -240,7 +240,7 @@ def test_together_they_are_what_each_is():
         assert together == [each.draw(history, its, shape, ROLES) for its, shape in series]
 
 
-steady = st.sampled_from([50.0] * 12 + [51.0, 0.0, math.nan])
+steady = st.sampled_from([50.0] * 12 + [51.0, 60.0, 0.0, math.nan])
 
 
 @given(

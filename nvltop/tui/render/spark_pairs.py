@@ -115,12 +115,13 @@ class SparkPairs:
         for band, (done, _), (until, is_current) in zip(self._bands, before, self._read, strict=True):
             if not self._first <= done <= until <= self._first + shape.cells:
                 return False
-            if any(
-                line.read != done or (not is_current if line.flat else line.first != first_before)
-                for line, _ in band.lines
-            ):
+            for line, _ in band.lines:
                 # Another part of the screen shows the same sparkline, or a flat one ends in a gap.
-                return False
+                if flat := line.flat:
+                    if flat.read != done or not is_current:
+                        return False
+                elif line.done != done or line.first != first_before:
+                    return False
             if done < until or self._first != first_before:
                 means = history.means_of(
                     band.source, band.columns, shape.half_s, 2 * until - 1, 2 * (until - done)

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
 
 from nvltop.analysis.rate_history import RateHistory, SeriesKey
+from nvltop.frozen import mutable
 from nvltop.tui.render.row import Cells, Row
 from nvltop.tui.render.row_changes import MAX_GAP, with_cells
 from nvltop.tui.render.spark_cells import SparkShape, draw_cells, joined, level
@@ -106,24 +107,20 @@ class SparkLine:
         """The lines to show: those that do not move while all halves are equal, otherwise the drawn ones."""
         return self.flat.lines if self.flat else self.lines
 
-    @property
-    def read(self) -> int:
-        """Number of the first cell that is not shown."""
-        return self.flat.read if self.flat else self.done
-
     def may_be_flat(self, read: int) -> bool:
         """Return whether all halves of the width before cell `read` may be known and look the same."""
         return self.is_even and read >= self.uneven_until
 
     def stays_flat(self, values: Sequence[float], read: int) -> bool:
         """Return whether a flat line remains so with the halves `values`, up to cell `read`."""
-        flat, shape = self.flat, self.shape
+        flat = self.flat
         if flat is None:
             return False
         for value in values:
-            if value != flat.value and level(value, shape) != flat.level:
+            # Height and class never fall as the value rises. NaN is not between two values.
+            if not flat.lowest <= value <= flat.highest and not flat.widen(value, self.shape):
                 return False
-        self.flat = flat._replace(read=read)
+        flat.read = read
         return True
 
     def _looks_even(self) -> bool:
@@ -145,16 +142,25 @@ def _lines(runs: Sequence[Cells], shape: SparkShape) -> list[Row]:
     return list(zip(runs if shape.down else reversed(runs)))
 
 
-class _Flat(NamedTuple):
+@mutable
+class _Flat:
     """A line whose halves all have the same height and class."""
 
     level: tuple[int, int]
     """Height and class of each half."""
-    value: float
-    """One of their rates, bytes/s."""
+    lowest: float
+    """Lowest rate that is known to have them, bytes/s."""
+    highest: float
     read: int
     """Number of the first cell that has not been read completely."""
     lines: list[Row]
+
+    def widen(self, value: float, shape: SparkShape) -> bool:
+        """Return whether a rate, bytes/s, has the same height and class; remember it if so."""
+        if level(value, shape) != self.level:
+            return False
+        self.lowest, self.highest = min(self.lowest, value), max(self.highest, value)
+        return True
 
 
 class Sparklines:
@@ -261,7 +267,7 @@ class Sparklines:
         texts = [char * shape.cells for char in column]
         its = (roles[kind],) * shape.cells
         lines = _lines([(text, its) for text in texts], shape)
-        line.flat = _Flat(newest, values[-1], read, lines)
+        line.flat = _Flat(newest, min(values), max(values), read, lines)
         return lines
 
 
