@@ -240,6 +240,13 @@ def _sparklines(g: GpuFrame, view: ViewState, each: int, top: int, last: int) ->
     """Return the sparklines of some links; none if they do not fit."""
     if not each:
         return ()
-    owners = [(g.gpu.uuid, i) for i in range(top, last)]
-    fulls = [practical_max(speed, g.nvlink.ceiling) for speed in summarize(g.links).speeds[top:last]]
+    speeds, ceiling = summarize(g.links).speeds, g.nvlink.ceiling
+    owners, fulls = view.cache.parts.get(
+        "link scales",
+        (g.gpu.uuid, top, last, speeds, ceiling),
+        lambda: (
+            [(g.gpu.uuid, i) for i in range(top, last)],
+            [practical_max(speed, ceiling) for speed in speeds[top:last]],
+        ),
+    )
     return view.spark_pairs("links", owners, each, fulls)
