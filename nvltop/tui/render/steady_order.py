@@ -15,7 +15,8 @@ class SteadyOrder:
     """The order of a table, held for `MIN_HOLD_S`; new rows are appended until it is sorted again."""
 
     def __init__(self) -> None:
-        self._positions: dict[Hashable, int] = {}
+        self._keys: list[Hashable] = []
+        """The keys of the rows when they were last sorted."""
         self._criterion: Hashable = None
         self._sorted_s = self._touched_s = float("-inf")
 
@@ -30,12 +31,13 @@ class SteadyOrder:
 
         A change of the criterion takes effect at once.
         """
-        held = min(now_s - self._sorted_s, now_s - self._touched_s) < MIN_HOLD_S
-        if criterion == self._criterion and held and now_s >= self._sorted_s:
-            last = len(self._positions)
-            return sorted(rows, key=lambda row: self._positions.get(key(row), last))
-        places: dict[Hashable, int] = {key(row): place for place, row in enumerate(rows)}
-        if criterion != self._criterion or places != self._positions:
-            self._sorted_s = now_s
-        self._positions, self._criterion = places, criterion
+        keys = list(map(key, rows))
+        if criterion == self._criterion:
+            if keys == self._keys:
+                return rows
+            held = min(now_s - self._sorted_s, now_s - self._touched_s) < MIN_HOLD_S
+            if held and now_s >= self._sorted_s:
+                places = {its: place for place, its in enumerate(self._keys)}
+                return sorted(rows, key=lambda row: places.get(key(row), len(places)))
+        self._keys, self._criterion, self._sorted_s = keys, criterion, now_s
         return rows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from nvltop.analysis.rate_history import RateHistory, SeriesKey
@@ -38,6 +39,7 @@ SPARK_ROLES: Final = {
     "rx": ("rx", "spark-rx", "spark-full"),
 }
 """Roles of the cells of a sparkline in each direction, by share of the ceiling."""
+_UUID: Final[Callable[[GpuFrame], str]] = attrgetter("gpu.uuid")
 EMPTY_FRAME = Frame(Inventory(0.0, 0.0), Tick(0.0, 0.0, 0.25, "starting"), 0.0)
 
 
@@ -224,7 +226,7 @@ class ViewState:
         selected = self.selected
         found = filtered_and_sorted(self.selectable, self.filter_text, self.sort, self.descending)
         criterion = self.filter_text, self.sort, self.descending
-        self.gpus = tuple(self.gpu_order.apply(found, lambda g: g.gpu.uuid, criterion, self.now_s))
+        self.gpus = tuple(self.gpu_order.apply(found, _UUID, criterion, self.now_s))
         if selected and selected.gpu.uuid != (self.selected.gpu.uuid if self.selected else None):
             uuids = [g.gpu.uuid for g in self.gpus]
             if selected.gpu.uuid in uuids:
