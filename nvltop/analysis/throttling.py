@@ -32,8 +32,9 @@ class ThrottleTimes:
         times = (gauges.power_cap_s, gauges.sw_thermal_s, gauges.hw_thermal_s, gauges.power_brake_s)
         if self._readings and end_s <= self._readings[-1][0]:
             return
-        if self._readings and list(map(known, times)) != list(map(known, self._readings[-1][1])):
-            # A value that has become readable gets its first share after the next reading.
+        last = self._readings[-1][1] if self._readings else times
+        # A value that has become readable gets its first share after the next reading.
+        if times != last and list(map(known, times)) != list(map(known, last)):
             self._readings.clear()
         self._readings.append((end_s, times))
         while len(self._readings) > 2 and end_s - self._readings[1][0] >= WINDOW_S:
@@ -56,6 +57,8 @@ def _share(before: Maybe[float], now: Maybe[float], over_s: float) -> Maybe[floa
     if isinstance(now, Missing):
         return now
     assert known(before)
+    if now == before:
+        return 0.0  # as in nearly all cases
     share = (now - before) / over_s
     if share < 0:
         return _WAS_RESET
