@@ -71,9 +71,10 @@ def drawn(values, style=BRAILLE, rows=1, down=False, full=FULL) -> tuple[list[st
     ),
     st.sampled_from(STYLES),
     st.sampled_from([0.25, 0.5, 1.0]),
-    st.integers(1, 12),
+    st.integers(0, 12),
 )
 @example([(0.5, 1.0, 50.0), (1.0, 3.0, 0.0), (1.0, 0.25, 0.0)], BRAILLE, 0.25, 8)
+@example([(0.5, 0.5, 50.0)], BRAILLE, 0.25, 0)
 def test_what_is_extended_is_what_is_drawn_again(steps, style, half_s, cells):
     """Late spans, gaps and jumps in time: what was drawn before is never wrong."""
     history, kept, now_s = RateHistory(), Sparklines(), 1e6

@@ -109,7 +109,7 @@ class SparkLine:
 
     def may_be_flat(self, read: int) -> bool:
         """Return whether all halves of the width before cell `read` may be known and look the same."""
-        return self.is_even and read >= self.uneven_until
+        return self.is_even and read >= self.uneven_until and self.shape.cells > 0
 
     def stays_flat(self, values: Sequence[float], read: int) -> bool:
         """Return whether a flat line remains so with the halves `values`, up to cell `read`."""
