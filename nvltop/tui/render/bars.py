@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 from nvltop.analysis.health.gpu_names import gpu_names
 from nvltop.formatting import age
 from nvltop.tui import keys
 from nvltop.tui.keys import FunctionKey
-from nvltop.tui.render.row import Row, TextRun, fit, fit_text
-from nvltop.tui.render.traffic import has_links, mean_window
+from nvltop.tui.render.row import Row, TextRun, fit, fit_text, merge_runs
+from nvltop.tui.render.traffic import has_links, in_full, mean_window
 from nvltop.tui.render.view_state import ViewState
 
 ClickAreas: TypeAlias = "list[tuple[int, int, str]]"
@@ -39,47 +40,57 @@ def tabs(view: ViewState, width: int, names: Sequence[str], current: int) -> tup
     used = sum(len(text) for text, _ in right)
     # If not all tabs fit, only the current one is shown: a cut row would hide that there are more.
     all_fit = tabs_width + used + 1 <= width
-    left: list[TextRun] = []
-    clicks = []
-    column = 0
-    for i, name in enumerate(names):
-        if all_fit or i == current:
-            left.append((f" {name} ", "tab-current" if i == current else "tab"))
-            clicks.append((column, column + len(name) + 2, f"show_tab({i})"))
-            column += len(name) + 2
+    left, areas = _titles(tuple(names), current, all_fit)
+    clicks = [*areas]
+    column = areas[-1][1]
     at = column + max(1, width - column - used)
-    left.append((" " * (at - column), ""))
+    gap = (" " * (at - column), "")
     for text, role in right:
         if role == "key-label":
             clicks.append((at - 1, at + 2, f"interval({1 if text == '+' else -1})"))
         at += len(text)
-    return fit([*left, *right], width), clicks
+    return fit([*left, gap, *right], width), clicks
+
+
+@lru_cache(maxsize=8)  # they are the same from frame to frame
+def _titles(names: tuple[str, ...], current: int, all_fit: bool) -> tuple[Sequence[TextRun], ClickAreas]:
+    """Return the names of the tabs and the areas to click; only the current one if they do not all fit."""
+    runs: list[TextRun] = []
+    areas = []
+    column = 0
+    for i, name in enumerate(names):
+        if all_fit or i == current:
+            runs.append((f" {name} ", "tab-current" if i == current else "tab"))
+            areas.append((column, column + len(name) + 2, f"show_tab({i})"))
+            column += len(name) + 2
+    return merge_runs(runs), areas
 
 
 def _right_end(view: ViewState, width: int) -> list[TextRun]:
     """Return the right end of the tab row; if it is wider than `width`, less important parts are left out."""
     frame = view.frame
+    interval_s = frame.interval_s
     slowed = (
-        frame.interval_s > frame.tick.interval_s * SLOWED_RATIO
-        and frame.cost.sweep_s > frame.interval_s * SLOW_SHARE
+        interval_s > frame.tick.interval_s * SLOWED_RATIO and frame.cost.sweep_s > interval_s * SLOW_SHARE
     )
     role = "warn" if slowed else ""
-    interval: list[TextRun] = [(f" {frame.interval_s:.3g} s ", role)]
+    interval: list[TextRun] = [(f" {interval_s:.3g} s ", role)]
     slow: list[TextRun] = [("(slow driver) ", role)] if slowed else []
     if not view.replay:
         interval = [("-", "key-label"), *interval, ("+", "key-label"), (" ", "")]
     clock = datetime.fromtimestamp(frame.tick.wall_s).strftime("%H:%M:%S") if frame.tick.wall_s else ""
     always = [*_state(view, COMPARED), *interval]
     end: list[TextRun] = [(f" {clock} ", "bold")]
-    windows = [mean_window(view.gpus, has_links(view.gpus), long) for long in (True, False)]
-    for window in filter(None, windows):
+    linked = has_links(view.gpus)
+    brief = mean_window(view.gpus, linked)
+    for window in filter(None, (in_full(brief, view.gpus, linked), brief)):
         runs: list[TextRun] = [(f"{window}  ", "dim"), *always, *slow, *end]
         if sum(len(text) for text, _ in runs) <= width:
             return runs
     short = _state(view, COMPARED_SHORT)
-    if windows[1] and not view.paused:
+    if brief and not view.paused:
         # A rate without its window says less than the screen without a clock; a paused screen needs its time.
-        window = windows[1].replace(" of ", " ")
+        window = brief.replace(" of ", " ")
         for rest in (always, short):
             runs = [(f"{window} ", "dim"), *rest]
             if sum(len(text) for text, _ in runs) <= width:

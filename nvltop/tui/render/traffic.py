@@ -26,18 +26,22 @@ def speed_text(speed_bytes_per_s: Maybe[float], unit: Unit, suffix: str = "") ->
     return f"speed {or_reason(speed_bytes_per_s, lambda s: f'{unit.number(s, 0)} {unit.name}{suffix}')}"
 
 
-def mean_window(gpus: Sequence[GpuFrame], nvlink: bool, long: bool = False) -> str:
+def mean_window(gpus: Sequence[GpuFrame], nvlink: bool) -> str:
     """Return the averaging window of TX and RX, such as `mean of 2 s`; empty if there is none yet.
 
     With `nvlink`, the rates are those of NVLink, otherwise those of PCIe.
     """
-    spans = [(g.mean_span_s if nvlink else g.pcie_span_s, g.mean_is_step) for g in gpus]
-    seconds = [round(span[1] - span[0], 2) for span, _ in spans if span and span[1] > span[0]]
+    spans = [g.mean_span_s if nvlink else g.pcie_span_s for g in gpus]
+    seconds = [round(span[1] - span[0], 2) for span in spans if span and span[1] > span[0]]
     if not seconds:
         return ""
     shortest, longest = f"{min(seconds):.2g}", f"{max(seconds):.2g}"
-    window = f"mean of {shortest} s" if shortest == longest else f"means of {shortest}-{longest} s"
-    if not long:
-        return window
-    is_step = nvlink and all(step for span, step in spans if span)
+    return f"mean of {shortest} s" if shortest == longest else f"means of {shortest}-{longest} s"
+
+
+def in_full(window: str, gpus: Sequence[GpuFrame], nvlink: bool) -> str:
+    """Return an averaging window, if there is one, with what is averaged, and whether it is a step."""
+    if not window:
+        return ""
+    is_step = nvlink and all(g.mean_is_step for g in gpus if g.mean_span_s)
     return f"TX, RX: {window}{', a step of the job' if is_step else ''}"
