@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+from itertools import zip_longest
 from typing import Final
 
 from nvltop.analysis.errors import has_risen
@@ -14,6 +17,7 @@ from nvltop.report.phrases import node_line, nvlink_line
 from nvltop.report.startup import SHOW_AFTER_S, startup_progress
 from nvltop.report.timeline import away
 from nvltop.tui.render import meters
+from nvltop.tui.render.glyphs import Glyphs
 from nvltop.tui.render.row import SEPARATOR, Row, TextRun, displayable, fit, fit_text
 from nvltop.tui.render.view_state import ViewState
 
@@ -42,17 +46,33 @@ def header(view: ViewState, width: int) -> list[Row]:
     left = max(0, min(width // METERS_SHARE, width - len(MARGIN) - MIN_TEXT_WIDTH))
     shown = meters.meters(view)
     number = meters.number_width(shown)
-    bars = [meters.bar(meter, left, view.glyphs, number) for meter in shown]
-    room = width - (left + len(MARGIN) if any(bars) else 0)
+    fit_in = shown if meters.bar_length(left, number) else []
+    room = width - (left + len(MARGIN) if fit_in else 0)
     texts = [_nvlink(view, room), _verdict(view.frame)]
     lines = [_node(view, room), *([(fit_text(text, room, view.glyphs), role)] for text, role in texts)]
     lines.append(health(view, room))
-    bars += [[]] * (len(lines) - len(bars))
     rows = []
-    for bar, line in zip(bars, lines, strict=True):
-        before = [*bar, (MARGIN, "")] if bar else [(" " * (width - room), "")]
-        rows.append(fit([*before, *line], width))
+    for i, (meter, line) in enumerate(zip_longest(fit_in, lines)):
+        # Most rows are as in the frame before.
+        parts = meter, line, left, number, room, width, view.glyphs
+        rows.append(view.cache.parts.get(("header", i), parts, partial(_row, *parts)))
     return rows
+
+
+def _row(
+    meter: meters.BarMeter | None,
+    line: Sequence[TextRun],
+    left: int,
+    number: int,
+    room: int,
+    width: int,
+    glyphs: Glyphs,
+) -> Row:
+    """Return a row: a meter in `left` columns, if there is one, and a text in the last `room` columns."""
+    before = [(" " * (width - room), "")]
+    if meter:
+        before = [*meters.bar(meter, left, glyphs, number), (MARGIN, "")]
+    return fit([*before, *line], width)
 
 
 def _node(view: ViewState, room: int) -> list[TextRun]:

@@ -45,10 +45,15 @@ def number_width(shown: Sequence[BarMeter]) -> int:
     return max([MIN_NUMBER_WIDTH, *(len(meter.text) for meter in shown)])
 
 
+def bar_length(width: int, number: int) -> int:
+    """Return the columns of the bar of a meter of `width` columns with its number; 0 if it does not fit."""
+    return max(0, width - FRAME_WIDTH - number) if width >= MIN_METER_WIDTH else 0
+
+
 def bar(meter: BarMeter, width: int, glyphs: Glyphs, number: int = MIN_NUMBER_WIDTH) -> list[TextRun]:
     """Return `CPU[|||||     ¦  ]      38.2%`: a bar with a tick at the ceiling, and the number behind it."""
-    inner = width - FRAME_WIDTH - number
-    if width < MIN_METER_WIDTH or inner < 1:
+    inner = bar_length(width, number)
+    if not inner:
         return []
     filled = 0
     if known(meter.share) and meter.share > 0:
