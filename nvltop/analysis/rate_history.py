@@ -165,8 +165,11 @@ class RateHistory:
         for gpu in frame.gpus:
             uuid = gpu.gpu.uuid
             newest_s = self._end_s((uuid, "links"))
-            # A frame contains spans of several seconds; most have been added already.
-            for span in gpu.spans:
+            # A frame contains spans of several seconds, oldest first; most have been added already.
+            first = len(gpu.spans)
+            while first and gpu.spans[first - 1].end_s > newest_s:
+                first -= 1
+            for span in gpu.spans[first:]:
                 if span.end_s > newest_s and span.end_s > span.start_s:
                     newest_s = span.end_s
                     self._set_origin(newest_s)
