@@ -16,6 +16,7 @@ from nvltop.tui.render.row import (
     Column,
     Row,
     Run,
+    TextRun,
     cell_runs,
     end_with,
     fill,
@@ -77,10 +78,10 @@ def table(view: ViewState, width: int, height: int, top: int) -> list[Row]:
     rows = [_title_row(shape, width, top, min(len(view.gpus), top + max(0, height - 1)), len(view.gpus))]
     if not view.gpus and height > 1:
         rows.append(fit([(fit_text(view.why_no_gpu, width, view.glyphs), "dim")], width))
-    shown = view.gpus[top : top + height - 1]
+    shown, marks = view.gpus[top : top + height - 1], view.finding_marks
     sparklines: Sequence[Row] = _sparklines(shown, view, shape) if shape.spark else [()] * len(shown)
     for i, (g, sparkline) in enumerate(zip(shown, sparklines, strict=True), top):
-        cells: Sequence[Run] = _cells(shape, g, view)
+        cells: Sequence[Run] = _cells(shape, g, view, marks.get((g.gpu.uuid, None)))
         if i == view.gpu:
             cells = _select(cells, focused=view.focus == "gpus")
         rows.append(fill([*cells, *sparkline], shape.used, width))
@@ -108,14 +109,14 @@ def _title_row(shape: GpuTableLayout, width: int, top: int, last: int, count: in
     return fit([(end_with(text, words, width), "title")], width, "title")
 
 
-def _cells(shape: GpuTableLayout, g: GpuFrame, view: ViewState) -> list[Run]:
+def _cells(shape: GpuTableLayout, g: GpuFrame, view: ViewState, mark: TextRun | None) -> list[Run]:
     """Return the cells of a GPU without its sparklines; each group of them is kept until it changes."""
     n, get = g.nvlink, view.cache.parts.get
     state = shape, view.glyphs, g.gpu, g.state, g.state_reason, g.stale
     links = n.links_present, n.links_up
     means = n.mean_tx_bytes_per_s, n.mean_rx_bytes_per_s, n.peak_tx_bytes_per_s, n.peak_rx_bytes_per_s
     moved = () if shape.linked else (g.gauges, g.pcie)
-    first = state, view.finding_mark(g.gpu.uuid), g.gauges, g.throttling
+    first = state, mark, g.gauges, g.throttling
     rates = state, links, n.speed_bytes_per_s, means, moved
     extra = (g.gauges, g.pcie, g.c2c, g.throttling) if view.extra else moved
     last = state, links, n.errors_total, n.errors_since_start, extra
