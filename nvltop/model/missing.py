@@ -50,6 +50,15 @@ def first_missing(values: Iterable[Maybe[object]]) -> Missing | None:
     return next((value for value in values if isinstance(value, Missing)), None)
 
 
+def all_known(values: Sequence[Maybe[float]]) -> bool:
+    """Return whether all numbers were read."""
+    try:
+        sum(cast(Sequence[float], values))
+    except TypeError:  # `Missing` cannot be added; a test of each number would cost more
+        return False
+    return True
+
+
 def total(values: Sequence[Maybe[N]]) -> Maybe[N]:
     """Return the sum of the values, or the first `Missing` if any could not be read."""
     numbers = cast(Sequence[N], values)

@@ -121,21 +121,19 @@ class RuleHistory:
         self.ever_active_ports |= {(f.nic.device, f.port.port) for f in data_ports(nics) if f.active}
         self._smooth_pcie(gpus, now_s)
         for g in gpus:
-            if not g.links or "states" not in g.age_s:
-                continue
-            self._count_readings_down(g, now_s)
-            before = self.ever_active.get(g.gpu.uuid)
-            now = summarize(g.links).active
-            if before is None:
-                self.ever_active[g.gpu.uuid] = now
-            elif now - before:
-                self.ever_active[g.gpu.uuid] = before | now
-                self.last_new_link_s = now_s
-        for g in gpus:
-            if g.state == "ok" and "gauges" in g.age_s:
-                self.ever_read.add(g.gpu.uuid)
-            if g.age_s:
-                read_s = now_s - min(g.age_s.values())
+            uuid, ages_s = g.gpu.uuid, g.age_s
+            if "states" in ages_s and g.links:
+                self._count_readings_down(g, now_s)
+                before, active = self.ever_active.get(uuid), summarize(g.links).active
+                if before is None:
+                    self.ever_active[uuid] = active
+                elif active is not before and active - before:
+                    self.ever_active[uuid] = before | active
+                    self.last_new_link_s = now_s
+            if g.state == "ok" and "gauges" in ages_s:
+                self.ever_read.add(uuid)
+            if ages_s:
+                read_s = now_s - min(ages_s.values())
                 self.last_reading_s = (
                     read_s if self.last_reading_s is None else max(self.last_reading_s, read_s)
                 )

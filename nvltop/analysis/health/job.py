@@ -106,19 +106,15 @@ def _first(members: Sequence[GpuFrame], gpus: Sequence[GpuFrame]) -> str | None:
 
 def _spins(g: GpuFrame, silent: Container[str]) -> bool:
     """Return whether a GPU is fully utilized, draws little power and moves no data."""
-    util, power, limit, share = (
-        g.gauges.util_percent,
-        g.gauges.power_w,
-        g.gpu.power_limit_w,
-        g.nvlink.recent_share,
-    )
+    util, power, limit = g.gauges.util_percent, g.gauges.power_w, g.gpu.power_limit_w
+    # First what is rarely true.
     return (
         known(util)
+        and util >= HANG_UTIL_PERCENT
         and known(power)
         and known(limit)
-        and known(share)
-        and util >= HANG_UTIL_PERCENT
         and power < HANG_POWER_SHARE * limit
+        and known(share := g.nvlink.recent_share)
         and (share < NO_TRAFFIC_SHARE or g.gpu.uuid in silent)
         and known(g.pcie.tx_bytes_per_s)
         and pcie_share(g) < NO_TRAFFIC_SHARE
