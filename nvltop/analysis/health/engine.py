@@ -76,7 +76,10 @@ class RuleEngine:
                 self._checked_since_s.pop(group.name, None)
             claims += found
         self._tracker.update(claims, now_s, rule_input.tick.wall_s, after_gap)
-        self.findings = with_causes(self._tracker.findings(now_s), claims)
+        findings = with_causes(self._tracker.findings(now_s), claims)
+        if findings != self.findings:
+            # Equal ones stay the same objects: many parts of a frame compare them with those of before.
+            self.findings = findings
         self.pending = self._tracker.pending(now_s)
         claimed = {f.rule for f in self.findings} | {p.finding.rule for p in self.pending}
         self.checks = tuple(
