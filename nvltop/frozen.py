@@ -1,18 +1,24 @@
 """`@frozen` and `@mutable`: dataclasses that cost little to define and to make.
 
 `@dataclass(frozen=True, slots=True)` compiles six methods for each class, half a millisecond and 8 kB, and an
-object of six values takes 2.5 µs to make. These decorators compile `__init__` for the first object, `__eq__`
-and `__hash__` for the first comparison; an object takes 0.6 µs. mypy, not each assignment, checks that
-nothing assigns to an attribute of a `@frozen` class.
+object of six values takes 2.5 µs to make. These decorators compile `__init__` once a class has had some
+objects, which half of the classes never have, and `__eq__` and `__hash__` for the first comparison; an object
+then takes 0.6 µs. mypy, not each assignment, checks that nothing assigns to attributes of a `@frozen` class.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
-from typing import TYPE_CHECKING, Any, TypeVar
+from itertools import count
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 T = TypeVar("T")
+UNCOMPILED_OBJECTS: Final = 16
+"""Number of objects of a class that are made before its `__init__` is compiled.
+
+Compiling takes as long as making some 20 of them without it.
+"""
 
 if TYPE_CHECKING:
     from typing import dataclass_transform
@@ -43,6 +49,8 @@ def mutable(cls: type[T]) -> type[T]:
 
 def _with_methods(cls: type[T], **methods: object) -> type[T]:
     own = vars(cls)
+    # Without a docstring `dataclass` writes one, for which it loads a tokenizer of Python: 2 ms.
+    cls.__doc__ = cls.__doc__ or cls.__name__
     made = dataclass(init=False, repr=False, eq=False, slots=True)(cls)
     for name, method in {"__init__": _init_of(made), "__repr__": _repr, "__eq__": _eq, **methods}.items():
         if name not in own:
@@ -51,16 +59,39 @@ def _with_methods(cls: type[T], **methods: object) -> type[T]:
 
 
 def _init_of(cls: Any) -> Callable[..., None]:
-    """Return an `__init__` that compiles the one of the class and calls it, on objects of subclasses as well.
+    """Return an `__init__` that, after some objects, compiles the one of the class, and calls it.
 
-    Several threads may do so at once.
+    It is called for objects of subclasses as well, and by several threads at once.
     """
+    made = count()
 
     def init(self: Any, *values: Any, **named: Any) -> None:
-        _compile_init(cls)
-        cls.__init__(self, *values, **named)
+        if next(made) >= UNCOMPILED_OBJECTS or not _assign(cls, self, values, named):
+            _compile_init(cls)
+            cls.__init__(self, *values, **named)
 
     return init
+
+
+def _assign(cls: Any, self: Any, values: Sequence[Any], named: Mapping[str, Any]) -> bool:
+    """Do what the compiled `__init__` of a class does; return False where that raises `TypeError`."""
+    its = fields(cls)
+    parameters = [f.name for f in its if f.init]
+    given = {**dict(zip(parameters, values, strict=False)), **named}
+    if len(given) != len(values) + len(named) or not given.keys() <= set(parameters):
+        return False
+    for f in its:
+        if f.name in given:
+            setattr(self, f.name, given[f.name])
+        elif f.default is not MISSING:
+            setattr(self, f.name, f.default)
+        elif f.default_factory is not MISSING:
+            setattr(self, f.name, f.default_factory())
+        elif f.init:
+            return False
+    if hasattr(cls, "__post_init__"):
+        self.__post_init__()
+    return True
 
 
 def _repr(self: Any) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from nvltop.frozen import frozen, mutable
+from nvltop.frozen import UNCOMPILED_OBJECTS, frozen, mutable
 
 
 @frozen
@@ -180,3 +180,46 @@ def test_a_method_may_be_compiled_by_another_thread_while_it_is_called():
     assert point.x == 2.0
     assert equal(point, Point(2.0))
     assert hashed(point) == hash(point)
+
+
+ARGUMENTS: list[tuple[tuple[Any, ...], dict[str, Any]]] = [
+    ((1.0,), {}),
+    ((1.0, ["a"]), {}),
+    ((), {"begin": 1.0, "names": ["a"]}),
+    ((), {}),
+    ((1.0, ["a"], 2), {}),
+    ((1.0,), {"begin": 2.0}),
+    ((1.0,), {"end": 2.0}),
+    ((1.0,), {"other": 2.0}),
+]
+
+
+@pytest.mark.parametrize(("values", "named"), ARGUMENTS)
+def test_objects_are_the_same_before_and_after_the_constructor_is_compiled(values, named):
+    def outcome(cls: Any) -> object:
+        try:
+            made = cls(*values, **named)
+        except TypeError as error:
+            return str(error).rpartition(".")[2]
+        return repr(made).partition("(")[2], made.seen, hasattr(made, "unset")
+
+    @mutable
+    class Fresh:
+        begin: float
+        end: float = field(default=1.0, init=False)
+        names: list[str] = field(default_factory=list)
+        seen: set[int] = field(default_factory=set, init=False)
+        total: float = field(init=False)
+        unset: int = field(init=False, repr=False, compare=False)
+
+        def __post_init__(self) -> None:
+            self.total = self.begin + self.end
+
+    uncompiled: Any = vars(Fresh)["__init__"]
+    outcomes = [outcome(Fresh) for _ in range(UNCOMPILED_OBJECTS + 2)]
+    assert outcomes == [outcome(PlainState)] * len(outcomes)
+    assert vars(Fresh)["__init__"] is not uncompiled
+
+
+def test_a_class_has_a_docstring():
+    assert (Empty.__doc__, State.__doc__) == ("Empty", "Parameters of all kinds.")
