@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import field, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from nvltop.analysis.pcie import pcie_level
 from nvltop.frozen import frozen
@@ -81,6 +82,15 @@ class Topology:
     """Positions of two GPUs, and the links from the first directly to the second."""
 
 
+class _ActiveEnds(NamedTuple):
+    """Where the active links of a GPU end."""
+
+    direct: dict[str, list[int]]
+    """Links that end at another GPU, by its UUID."""
+    kinds: Counter[RemoteKind]
+    """Number of links by kind of their remote end."""
+
+
 def build(gpus: Sequence[GpuFrame], pairs: Mapping[tuple[str, str], Pair]) -> Matrix:
     """Build the matrix of a node from its links and the PCIe level of each pair."""
     return with_traffic(topology(gpus, pairs), gpus)
@@ -97,13 +107,14 @@ def topology(
     missing: dict[str, str] = {}
     direct = []
     labels = [f"GPU{g.gpu.index}" for g in gpus]
+    ends = [_active_ends(g) for g in gpus]
     for i, a in enumerate(gpus):
         for j, b in enumerate(gpus):
             if i == j:
                 continue
             pair = pairs.get((a.gpu.uuid, b.gpu.uuid))
-            own_links = tuple(link.index for link in links_to(a, b))
-            count = len(own_links) or _through_switches(a, b, pair)
+            own_links = tuple(ends[i].direct.get(b.gpu.uuid, ()))
+            count = len(own_links) or _through_switches(ends[i], ends[j], pair)
             unread = None if count else _unread_between(a, b)
             p2p[i][j] = pair.p2p_nvlink if pair else NOT_READ
             if unread in LOST_REASONS:
@@ -178,14 +189,25 @@ def links_to(a: GpuFrame, b: GpuFrame) -> list[Link]:
     return [link for link in a.links if link.active and link.remote.gpu == b.gpu.uuid]
 
 
-def _through_switches(a: GpuFrame, b: GpuFrame, pair: Pair | None) -> int:
+def _active_ends(g: GpuFrame) -> _ActiveEnds:
+    """Return where the active links of a GPU end; each is looked at once, not once for each other GPU."""
+    ends = _ActiveEnds({}, Counter())
+    for link in g.links:
+        if link.active:
+            ends.kinds[link.remote.kind] += 1
+            if link.remote.gpu:
+                ends.direct.setdefault(link.remote.gpu, []).append(link.index)
+    return ends
+
+
+def _through_switches(a: _ActiveEnds, b: _ActiveEnds, pair: Pair | None) -> int:
     """Return the links of a pair through NVSwitches: the lower number of links of the two."""
-    count = min(_links_on(a, RemoteKind.SWITCH), _links_on(b, RemoteKind.SWITCH))
+    count = min(a.kinds[RemoteKind.SWITCH], b.kinds[RemoteKind.SWITCH])
     if count:
         return count
     # In VMs that hide the switches, the P2P status still shows whether NVLink connects the pair.
     if pair and pair.p2p_nvlink == "OK":
-        return min(_links_on(a, RemoteKind.UNKNOWN), _links_on(b, RemoteKind.UNKNOWN))
+        return min(a.kinds[RemoteKind.UNKNOWN], b.kinds[RemoteKind.UNKNOWN])
     return 0
 
 
@@ -197,10 +219,6 @@ def _unread_between(a: GpuFrame, b: GpuFrame) -> str | None:
             if link.state is LinkState.UNKNOWN and (at_switch or link.remote.gpu == other.gpu.uuid):
                 return link.state_reason
     return None
-
-
-def _links_on(gpu: GpuFrame, kind: RemoteKind) -> int:
-    return sum(link.active and link.remote.kind is kind for link in gpu.links)
 
 
 def _sum_tx(links: Sequence[Link]) -> Maybe[float]:
