@@ -22,11 +22,9 @@ from nvltop.tui.fleet.help_text import HELP_TEXT
 from nvltop.tui.fleet.nodes_tab import NodesTab
 from nvltop.tui.fleet.screen import FleetScreen
 from nvltop.tui.fleet.view_state import FleetViewState
-from nvltop.tui.render import themes
 from nvltop.tui.shell import terminal
 from nvltop.tui.shell.lifecycle import ExitStatus, TerminalApp
 from nvltop.tui.shell.save_settings import save_settings
-from nvltop.tui.shell.textual_theme import css_variables, textual_theme
 from nvltop.tui.shell.tty_driver import TtyDriver
 from nvltop.tui.widgets.direct_output import DirectOutput
 from nvltop.tui.widgets.help import HelpScreen
@@ -57,8 +55,6 @@ class FleetApp(TerminalApp):
     def __init__(self, source: Source, settings: Settings, interval_s: float) -> None:
         super().__init__()
         self.animation_level = "none"
-        for name, theme in themes.THEMES.items():
-            self.register_theme(textual_theme(name, theme, self.console.color_system))
         self.settings = settings
         self._styles = StyleTable()
         self.view = FleetViewState(interval_s=interval_s, source=source.name)
@@ -73,8 +69,7 @@ class FleetApp(TerminalApp):
     def _apply(self, settings: Settings) -> None:
         self.view.glyphs = terminal.glyphs_for(settings.unicode)
         self.view.unit = BITS if settings.units == BITS.name else BYTES
-        self._styles.use(themes.THEMES[settings.theme].styles(self.console.color_system))
-        self.theme = f"nvltop-{settings.theme}"
+        self._styles.use(self.use_theme(settings.theme))
 
     def get_default_screen(self) -> Screen[None]:
         """Return the main screen."""
@@ -92,10 +87,6 @@ class FleetApp(TerminalApp):
     def on_unmount(self) -> None:
         """Refresh no more."""
         self.poller.close()
-
-    def get_theme_variable_defaults(self) -> dict[str, str]:
-        """Return the CSS variables that Textual's own themes lack."""
-        return css_variables(themes.DEFAULT.indexed)
 
     def _deliver(self, update: Update) -> None:
         """Hand an update of the poller's thread to the event loop."""

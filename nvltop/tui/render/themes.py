@@ -10,7 +10,8 @@ No information is carried by colour alone: marks, words and numbers show it as w
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from functools import cached_property
+from typing import Final
 
 from rich.color import Color
 from rich.style import Style
@@ -19,15 +20,31 @@ FIRST_BRIGHT_COLOR: Final = 8
 """Number of the first bright colour of the terminal."""
 
 
-class Theme(NamedTuple):
-    """The styles of a theme, by role."""
+class Theme:
+    """The styles of a theme, by role, each made when it is first used: one theme of five is, on most runs."""
 
-    indexed: Mapping[str, Style]
-    """Styles for terminals with 256 colours or more."""
-    basic: Mapping[str, Style]
-    """Styles for terminals with sixteen colours."""
-    dark: bool = True
-    """Whether the theme is meant for terminals with a dark background."""
+    def __init__(
+        self,
+        roles: Mapping[str, str],
+        indexed_colors: Mapping[str, int],
+        basic_colors: Mapping[str, str],
+        dark: bool = True,
+    ) -> None:
+        self._roles = roles
+        self._indexed_colors = indexed_colors
+        self._basic_colors = basic_colors
+        self.dark = dark
+        """Whether the theme is meant for terminals with a dark background."""
+
+    @cached_property
+    def indexed(self) -> Mapping[str, Style]:
+        """Styles for terminals with 256 colours or more."""
+        return _styles(self._roles, self._indexed_colors)
+
+    @cached_property
+    def basic(self) -> Mapping[str, Style]:
+        """Styles for terminals with sixteen colours."""
+        return _styles(self._roles, self._basic_colors)
 
     def styles(self, color_system: str | None) -> Mapping[str, Style]:
         """Return the styles for a terminal, by Rich's name of its color system."""
@@ -201,17 +218,11 @@ def _color(color: int | str) -> Color:
     return Color.parse(color) if isinstance(color, str) else Color.from_ansi(color)
 
 
-def _theme(
-    roles: Mapping[str, str], indexed: Mapping[str, int], basic: Mapping[str, str], dark: bool = True
-) -> Theme:
-    return Theme(_styles(roles, indexed), _styles(roles, basic), dark)
-
-
-DEFAULT: Final = _theme(DEFAULT_ROLES, DARK_INDEXED, DARK_BASIC)
-LIGHT: Final = _theme(LIGHT_ROLES, LIGHT_INDEXED, LIGHT_BASIC, dark=False)
-HIGH_CONTRAST: Final = _theme(HIGH_CONTRAST_ROLES, BRIGHT_INDEXED, BRIGHT_BASIC)
-COLOUR_BLIND: Final = _theme(COLOUR_BLIND_ROLES, BLUE_INDEXED, BLUE_BASIC)
-MONOCHROME: Final = _theme(MONOCHROME_ROLES, {}, {})
+DEFAULT: Final = Theme(DEFAULT_ROLES, DARK_INDEXED, DARK_BASIC)
+LIGHT: Final = Theme(LIGHT_ROLES, LIGHT_INDEXED, LIGHT_BASIC, dark=False)
+HIGH_CONTRAST: Final = Theme(HIGH_CONTRAST_ROLES, BRIGHT_INDEXED, BRIGHT_BASIC)
+COLOUR_BLIND: Final = Theme(COLOUR_BLIND_ROLES, BLUE_INDEXED, BLUE_BASIC)
+MONOCHROME: Final = Theme(MONOCHROME_ROLES, {}, {})
 
 THEMES: Final = {
     "default": DEFAULT,

@@ -18,7 +18,6 @@ from nvltop.config.settings import SPARK_CELLS_S, Settings, next_interval
 from nvltop.formatting import BITS, BYTES
 from nvltop.gc_tuning import COLLECT_S, collect, freeze_startup_objects
 from nvltop.model import Inventory, Item, ItemSource, Show
-from nvltop.tui.render import themes
 from nvltop.tui.render.spark_style import SPARK_STYLES
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.shell import dialogs, terminal
@@ -35,7 +34,6 @@ from nvltop.tui.shell.save_settings import save_settings
 from nvltop.tui.shell.screen_cost import ScreenCost
 from nvltop.tui.shell.snapshots import SnapshotTaker
 from nvltop.tui.shell.textual_private import SafeCommandPalette, write_to_terminal
-from nvltop.tui.shell.textual_theme import css_variables, textual_theme
 from nvltop.tui.shell.tty_driver import TtyDriver
 from nvltop.tui.widgets.direct_output import DirectOutput
 from nvltop.tui.widgets.line_dialog import LineDialog
@@ -74,8 +72,6 @@ class Nvltop(TerminalApp):
         """
         super().__init__()
         self.animation_level = "none"
-        for name, theme in themes.THEMES.items():
-            self.register_theme(textual_theme(name, theme, self.console.color_system))
         self.settings = settings
         self._show = show
         self.recording = RecordingControl(source)
@@ -115,8 +111,7 @@ class Nvltop(TerminalApp):
         view.hidden = frozenset(settings.hidden_columns)
         view.extra = frozenset(settings.extra_columns)
         view.readonly = settings.readonly
-        self._styles.use(themes.THEMES[settings.theme].styles(self.console.color_system))
-        self.theme = f"nvltop-{settings.theme}"
+        self._styles.use(self.use_theme(settings.theme))
 
     def change_settings(self, settings: Settings) -> None:
         """Use other settings from now on."""
@@ -143,10 +138,6 @@ class Nvltop(TerminalApp):
     def _save_settings(self, before: Settings | None) -> None:
         if before:
             self.notify_user(*save_settings(before, self.settings))
-
-    def get_theme_variable_defaults(self) -> dict[str, str]:
-        """Return the CSS variables that Textual's own themes lack."""
-        return css_variables(themes.DEFAULT.indexed)
 
     def get_default_screen(self) -> Screen[None]:
         """Return the main screen."""

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from rich.style import Style
 from textual import events
 from textual.actions import ActionParseResult
 from textual.dom import DOMNode
@@ -19,10 +20,12 @@ from nvltop.analysis.select import NoSuchGpuError, select
 from nvltop.frozen import frozen
 from nvltop.model import Inventory
 from nvltop.text import clean
+from nvltop.tui.render import themes
 from nvltop.tui.shell import terminal, textual_private
 from nvltop.tui.shell.first_picture import FirstPicture
 from nvltop.tui.shell.terminal_guard import TerminalGuard
 from nvltop.tui.shell.textual_private import PrivateApp
+from nvltop.tui.shell.textual_theme import css_variables, textual_theme
 from nvltop.tui.shell.tty_driver import TtyDriver
 from nvltop.tui.widgets.key_screen import KeyScreen
 
@@ -108,6 +111,17 @@ class TerminalApp(PrivateApp[None]):
         except ImportError:
             self.notify_user(FILES_REPLACED, True)
             return True
+
+    def use_theme(self, name: str) -> Mapping[str, Style]:
+        """Use one of nvltop's themes; return its styles by role. Textual gets to know no other one."""
+        theme, color_system = themes.THEMES[name], self.console.color_system
+        self.register_theme(textual_theme(name, theme, color_system))
+        self.theme = f"nvltop-{name}"
+        return theme.styles(color_system)
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Return the CSS variables that Textual's own themes lack."""
+        return css_variables(themes.DEFAULT.indexed)
 
     def notify_user(self, message: str, failed: bool) -> None:
         """Show a message, which may be empty, over the screen for some seconds."""
