@@ -123,6 +123,14 @@ class TerminalApp(PrivateApp[None]):
         """Return the CSS variables that Textual's own themes lack."""
         return css_variables(themes.DEFAULT.indexed)
 
+    def refresh_css(self, animate: bool = True) -> None:
+        """Use the variables of the current theme in all style sheets."""
+        if self.screen_stack:
+            super().refresh_css(animate)
+        else:
+            # Textual parses style sheets for the first screen anyway, after the theme was chosen.
+            self.stylesheet.set_variables(self.get_css_variables())
+
     def notify_user(self, message: str, failed: bool) -> None:
         """Show a message, which may be empty, over the screen for some seconds."""
         if message:
