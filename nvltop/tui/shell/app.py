@@ -36,8 +36,6 @@ from nvltop.tui.shell.snapshots import SnapshotTaker
 from nvltop.tui.shell.textual_private import SafeCommandPalette, write_to_terminal
 from nvltop.tui.shell.tty_driver import TtyDriver
 from nvltop.tui.widgets.direct_output import DirectOutput
-from nvltop.tui.widgets.line_dialog import LineDialog
-from nvltop.tui.widgets.menu import Menu
 from nvltop.tui.widgets.rows_widget import RowsWidget
 from nvltop.tui.widgets.style_table import StyleTable
 
@@ -243,15 +241,19 @@ class Nvltop(TerminalApp):
         """Choose what Errors and the link page compare with, or end the comparison."""
         if self.view.baseline:
             self._comparison.end()
-        else:
-            self.push_screen(Menu("Compare with", self._comparison.options()), self._begin_comparison)
+            return
+        from nvltop.tui.widgets.line_dialog import LineDialog
+        from nvltop.tui.widgets.menu import Menu
 
-    def _begin_comparison(self, option: str | None) -> None:
-        if option == FILE:
-            dialog = LineDialog(PLACEHOLDER, self._comparison.read, self._comparison.path, MAX_PATH_CHARS)
-            self.push_screen(dialog)
-        elif option:
-            self._comparison.begin(option)
+        comparison = self._comparison
+
+        def begin(option: str | None) -> None:
+            if option == FILE:
+                self.push_screen(LineDialog(PLACEHOLDER, comparison.read, comparison.path, MAX_PATH_CHARS))
+            elif option:
+                comparison.begin(option)
+
+        self.push_screen(Menu("Compare with", comparison.options()), begin)
 
     def action_acknowledge(self) -> None:
         """Count and mark only events from now on as new."""
@@ -326,6 +328,7 @@ class Nvltop(TerminalApp):
         """Ask for a time, and jump to it in the recording."""
         if self._playback:
             from nvltop.tui.shell.playback import GO_TO_EXAMPLES
+            from nvltop.tui.widgets.line_dialog import LineDialog
 
             self.push_screen(LineDialog(GO_TO_EXAMPLES, self._playback.go_to), lambda _: self.step())
 

@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Final
 
 from nvltop.analysis.rate_history import RateHistory
 from nvltop.model import Frame, Item
-from nvltop.record.flight_recorder import FlightRecorder
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.shell.lifecycle import FILES_REPLACED
 from nvltop.tui.shell.main_screen import MainScreen
 
 if TYPE_CHECKING:
+    from nvltop.record.flight_recorder import FlightRecorder
     from nvltop.record.redact import Redactor
     from nvltop.snapshot.bundle import CriticalTrigger
 
+FIRST_ITEMS: Final = 256
+"""Number of items after which the flight recorder is loaded: the first picture takes about 100."""
 WRITE_TIMEOUT_S: Final = 10.0
 """Time that the end of the application waits for a snapshot to be written, seconds: the recording of half an
 hour takes about four to make."""
@@ -36,7 +38,10 @@ class SnapshotTaker:
     def __init__(self, full: bool, replayed: bool, notify: Callable[[str, bool], None]) -> None:
         """Call `notify` with the path of each snapshot, or with the reason that there is none and True."""
         self._full = full
-        self._ring = FlightRecorder(self._make_redactor)
+        self._loaded: FlightRecorder | None = None
+        """None at first: its modules would delay the first picture."""
+        self._first: list[Item] = []
+        """The items so far, until the flight recorder is loaded."""
         self._replayed = replayed
         self._notify = notify
         self._thread: threading.Thread | None = None
@@ -49,9 +54,23 @@ class SnapshotTaker:
 
         return redactor(self._full)
 
+    @property
+    def _ring(self) -> FlightRecorder:
+        """The flight recorder, with all items so far."""
+        if self._loaded is None:
+            from nvltop.record.flight_recorder import FlightRecorder
+
+            self._loaded = FlightRecorder(self._make_redactor)
+            self._loaded.write(*self._first)
+            self._first.clear()
+        return self._loaded
+
     def write(self, *items: Item) -> None:
         """Keep some items."""
-        self._ring.write(*items)
+        if self._loaded or len(self._first) + len(items) > FIRST_ITEMS:
+            self._ring.write(*items)
+        else:
+            self._first += items
 
     def clear(self) -> None:
         """Drop the items, for example after a jump back in a replay."""

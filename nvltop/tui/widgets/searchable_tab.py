@@ -9,7 +9,6 @@ from textual.actions import SkipAction
 from textual.binding import Binding, BindingType
 
 from nvltop.text import normalize
-from nvltop.tui.widgets.menu import Menu
 from nvltop.tui.widgets.tab import Tab
 
 
@@ -124,6 +123,8 @@ class SearchableTab(Tab):
 
     def action_sort_by(self) -> None:
         """Open the menu of sort columns."""
+        from nvltop.tui.widgets.menu import Menu
+
         self.app.push_screen(Menu("Sort by", self.sort_columns(), self.order.sort), self.sort_by)
 
     def action_invert(self) -> None:
