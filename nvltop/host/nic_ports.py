@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from nvltop.host.sysfs import DEVICE_GONE, NOT_A_NUMBER, NOT_THERE, read_count, read_text
+from nvltop.host.sysfs import DEVICE_GONE, NOT_A_NUMBER, NOT_THERE, KeptFiles, read_count
 from nvltop.model import NOT_SUPPORTED, Maybe, Missing, Nic, NicPort, known
 from nvltop.text import clean
 
@@ -75,27 +75,35 @@ STATE_BY_OPERSTATE: Final = {"up": "active", "down": "down", "lowerlayerdown": "
 class NicPortReader:
     """Reader of one port."""
 
-    def __init__(self, root: Path, nic: Nic, name: str, port: int, interface: str) -> None:
+    def __init__(
+        self, root: Path, nic: Nic, name: str, port: int, interface: str, keeps_open: bool = True
+    ) -> None:
         """Initialize the reader.
 
         `root` is the directory of sysfs, `name` the NIC's name there, and `interface` the network interface
-        of the port or an empty string.
+        of the port or an empty string. With `keeps_open`, files that are always read stay open until `close`.
         """
         self._nic, self._port = nic, port
         # Strings, because building a `Path` takes longer than reading the file.
         self._folder = f"{root}/class/infiniband/{name}/ports/{port}"
         self._net = f"{root}/class/net/{interface}" if interface else None
+        self._port_files = KeptFiles(self._folder, keeps_open)
+        self._net_files = KeptFiles(self._net, keeps_open) if self._net else None
         self._errors: dict[str, Maybe[int]] = {}
         self._kinds: list[tuple[str, str]] | None = None
         """Name and file of the error counters that exist; None before they are first read."""
 
     def read(self, with_errors: bool) -> NicPort | None:
         """Read the port; return None if it no longer exists."""
+        if self._nic.rdma:
+            self._port_files.begin()
+        if self._net_files:
+            self._net_files.begin()
         state = self._state()
         if state in (DEVICE_GONE, NOT_THERE):
             return None
-        layer = read_text(f"{self._folder}/link_layer") if self._nic.rdma else "Ethernet"
-        physical = read_text(f"{self._folder}/phys_state") if self._nic.rdma else ""
+        layer = self._port_files.read_text("link_layer") if self._nic.rdma else "Ethernet"
+        physical = self._port_files.read_text("phys_state") if self._nic.rdma else ""
         if with_errors:
             self._errors = self._read_errors(layer)
         tx, rx = self._traffic()
@@ -114,22 +122,28 @@ class NicPortReader:
             errors=self._errors,
         )
 
+    def close(self) -> None:
+        """Close the files that are open."""
+        self._port_files.close()
+        if self._net_files:
+            self._net_files.close()
+
     def unread(self, why: Missing) -> NicPort:
         """Return the port with all values missing."""
         return NicPort(self._nic.device, self._port, why, why, "", why, why, why, why, why)
 
     def _state(self) -> Maybe[str]:
         if self._nic.rdma:
-            text = read_text(f"{self._folder}/state")
+            text = self._port_files.read_text("state")
             if isinstance(text, Missing):
                 return text
             match = _STATE.fullmatch(text)
             return match[1].lower() if match else Missing(clean(f"unknown state {text}", 60))
-        assert self._net is not None
-        text = read_text(f"{self._net}/operstate")
+        assert self._net_files
+        text = self._net_files.read_text("operstate")
         if known(text) and text not in STATE_BY_OPERSTATE:
             # Some drivers report `unknown`; the carrier then shows the state.
-            carrier = read_count(f"{self._net}/carrier")
+            carrier = self._net_files.read_count("carrier")
             return (
                 ("active" if carrier else "down") if known(carrier) else Missing("not reported by the driver")
             )
@@ -137,13 +151,13 @@ class NicPortReader:
 
     def _rate(self) -> Maybe[float]:
         if self._nic.rdma:
-            text = read_text(f"{self._folder}/rate")
+            text = self._port_files.read_text("rate")
             if isinstance(text, Missing):
                 return text
             match = _RATE.match(text)
             return float(match[1]) * 1e9 / 8 if match else NOT_A_NUMBER
-        assert self._net is not None
-        speed = read_count(f"{self._net}/speed")
+        assert self._net_files
+        speed = self._net_files.read_count("speed")
         # Without a carrier, and on many virtual machines, the speed is -1.
         return speed * 1e6 / 8 if known(speed) else Missing("the driver does not report the speed")
 
@@ -163,14 +177,14 @@ class NicPortReader:
         """Return the sum of counters in `hw_counters`, or why one of them cannot be read."""
         total = 0
         for name in names:
-            count = read_count(f"{self._folder}/hw_counters/{name}")
+            count = self._port_files.read_count(f"hw_counters/{name}")
             if isinstance(count, Missing):
                 return count
             total += count
         return total
 
     def _words(self, name: str) -> Maybe[int]:
-        words = read_count(f"{self._folder}/counters/{name}")
+        words = self._port_files.read_count(f"counters/{name}")
         if isinstance(words, Missing):
             return words
         return (
@@ -178,7 +192,7 @@ class NicPortReader:
         )
 
     def _statistic(self, name: str) -> Maybe[int]:
-        return read_count(f"{self._net}/statistics/{name}") if self._net else NOT_SUPPORTED
+        return self._net_files.read_count(f"statistics/{name}") if self._net_files else NOT_SUPPORTED
 
     def _read_errors(self, layer: Maybe[str]) -> dict[str, Maybe[int]]:
         if self._kinds is None:

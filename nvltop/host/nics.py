@@ -24,6 +24,8 @@ ARPHRD_ETHER: Final = "1"
 """Content of `type` for an Ethernet interface (ARPHRD_ETHER)."""
 MAX_NICS: Final = 256
 """Largest number of NICs of each kind."""
+MAX_OPEN_PORTS: Final = 32
+"""Number of ports whose files stay open, eight each: a process may have 1024 open files."""
 ERRORS_INTERVAL_S: Final = 5.0
 """Interval of the error counters, seconds; some drivers get each one from the firmware."""
 MELLANOX_VENDOR: Final = "0x15b3"
@@ -60,6 +62,8 @@ class NicTable:
     def find(self) -> Maybe[tuple[Nic, ...]]:
         """Find the NICs, whose ports `read` reads from then on."""
         self._seen = devices, interfaces = self._names()
+        for reader in self._readers:
+            reader.close()
         self._readers, self._errors_s = [], None
         if not (self._root / "class").is_dir():
             return Missing(f"no sysfs at {clean(str(self._root))}")
@@ -73,7 +77,14 @@ class NicTable:
             for port in _ports(self._root / "class/infiniband" / name) if nic.rdma else [0]:
                 interface = self._interface(nic, name, port)
                 self._readers.append(
-                    NicPortReader(self._root, nic, name, port, raw.get(interface, interface))
+                    NicPortReader(
+                        self._root,
+                        nic,
+                        name,
+                        port,
+                        raw.get(interface, interface),
+                        keeps_open=len(self._readers) < MAX_OPEN_PORTS,
+                    )
                 )
         return found
 
