@@ -29,8 +29,7 @@ from nvltop.model import (
 )
 from nvltop.text import clean
 from nvltop.wire.codec import decode, encode
-from nvltop.wire.decoding import CodecError, hints_of
-from nvltop.wire.names import CLASSES
+from nvltop.wire.decoding import CodecError
 
 T = TypeVar("T")
 st.register_type_strategy(float, st.floats(0, 1e24))
@@ -207,9 +206,3 @@ def test_deep_nesting_is_refused():
         value = [value]
     with pytest.raises(CodecError):
         decode(["i", *value])
-
-
-@pytest.mark.parametrize("cls", CLASSES)
-def test_the_types_of_fields_are_those_that_typing_finds(cls):
-    hints = get_type_hints(cls)
-    assert hints_of(cls) == {field.name: hints[field.name] for field in fields(cls)}
