@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from nvltop.analysis.health.ber_rates import GpuBer
 from nvltop.model import Ancestor, Call, Cost, GpuUse, Problem, Process, Processes, Reading, Tick, known
 from nvltop.nvml.session import GpuReader
 from nvltop.nvml.simulated.traffic import Constant, Stopped
@@ -261,6 +262,23 @@ def test_bit_error_rates(watched, before, after, reported):
         }
         frame = w.run(seconds)
     assert ("link-ber" in rules(frame)) is reported
+
+
+def test_bit_error_rates_are_compared_only_when_they_differ(watched, monkeypatch):
+    w = watched("gb200-two")
+    w.lib.fields.tables[1] = {**w.lib.fields.tables[1], 220: lambda g, link, t: (SUCCESS, WIDE, 0xFFF)}
+    compared, compare = [], GpuBer.of
+
+    def counted(ber):
+        compared.append(ber)
+        return compare(ber)
+
+    monkeypatch.setattr(GpuBer, "of", counted)
+    w.run(70)
+    w.lib.fields.tables[1][220] = lambda g, link, t: (SUCCESS, WIDE, (1 << 8) | 20)
+    frame = w.run(70)
+    # In 140 evaluations: what was read before the rates were supported, and the two rates since then.
+    assert 2 <= len(compared) <= 3 * len(frame.gpus)
 
 
 @pytest.mark.parametrize(
