@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from nvltop.model import Frame, GpuFrame, Link, Maybe, Missing, total
+from nvltop.model.error_kinds import INFORMATIVE
 from nvltop.report.json_values import utc
 
 if TYPE_CHECKING:
@@ -81,13 +82,15 @@ def _gpu(g: GpuFrame) -> dict[str, Maybe[object]]:
 
 
 def _link(link: Link) -> dict[str, Maybe[object]]:
+    # Informative kinds are not errors, as in the sums of a GPU.
+    counted = [error for kind, error in link.errors.items() if kind not in INFORMATIVE]
     return {
         "state": link.state.value,
         "tx_bytes_per_s": link.tx_bytes_per_s,
         "rx_bytes_per_s": link.rx_bytes_per_s,
         "speed_bytes_per_s": link.speed_bytes_per_s,
-        "errors_total": _errors([e.total for e in link.errors.values()]),
-        "errors_since_start": _errors([e.since_start for e in link.errors.values()]),
+        "errors_total": _errors([e.total for e in counted]),
+        "errors_since_start": _errors([e.since_start for e in counted]),
     }
 
 
