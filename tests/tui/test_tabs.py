@@ -281,6 +281,26 @@ async def test_a_node_without_links_says_so(app):
 # ---- Errors
 
 
+@pytest.mark.parametrize(
+    ("node", "scenario", "words"),
+    [
+        (
+            "hgx-a100-4",
+            "gpu-lost",
+            "all 4 kinds of error counters of 36 links are 0; counters of GPU 3 not read (GPU is lost)",
+        ),
+        ("h100-mig", "training", "counters of GPUs 0-7 not read (MIG is on)"),
+    ],
+)
+async def test_counters_that_could_not_be_read_are_not_called_0(app, node, scenario, words):
+    app = app(node, scenario)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(app, pilot, 18.0)
+        await pilot.press("3")
+        await settle(app, pilot)
+        assert words in lines(app)
+
+
 async def test_every_counter_that_moved_is_listed_and_sorted(app):
     app = app("dgx-h100", "errors")
 

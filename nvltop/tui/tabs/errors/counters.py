@@ -60,7 +60,10 @@ class CounterRow:
 
 
 def counters(view: ViewState) -> list[CounterRow]:
-    """Return the counters that are not zero, or, with a baseline, were not zero in it."""
+    """Return the counters that are not zero, or rose before they became unreadable.
+
+    With a baseline, those that were not zero in it are returned as well.
+    """
     index_of = {g.gpu.uuid: g.gpu.index for g in view.frame.gpus}
     links = [
         _link_row(view, index_of, g, link, kind, error)
@@ -79,7 +82,8 @@ def counters(view: ViewState) -> list[CounterRow]:
 
 
 def _counts(view: ViewState, key: tuple[str, int], kind: str, error: ErrorCount) -> bool:
-    if known(error.total) and error.total:
+    # What rose while nvltop watched stays in the list when it cannot be read any more.
+    if error.total if known(error.total) else error.last_change_s is not None:
         return True
     then = view.baseline.links.get(key) if view.baseline else None
     before = then.counts.get(kind, 0) if then else 0

@@ -8,10 +8,11 @@ from typing import ClassVar, Final
 from textual.binding import Binding, BindingType
 
 from nvltop.analysis.errors import HISTORY_MINUTES
+from nvltop.analysis.health.gpu_names import gpu_names
 from nvltop.analysis.uptime import counted_s, per_day
 from nvltop.comparison.baseline import TOO_SHORT, CountChange
 from nvltop.formatting import UNKNOWN, age, count, small_number
-from nvltop.model import Missing, known
+from nvltop.model import GpuFrame, Missing, first_missing, known
 from nvltop.model.error_kinds import INFORMATIVE
 from nvltop.text import counted
 from nvltop.tui import keys
@@ -173,23 +174,27 @@ class ErrorsTab(ListTab[CounterRow]):
         """Return the text for an empty list: which counters were read."""
         if self.view.baseline and self.view.frame.gpus:
             return "no counter was or is above 0, and every link is as it was"
-        links = [link for g in self.view.gpus for link in g.links]
+        links = [link for g in self.view.gpus for link in g.links if _is_read(g)]
         kinds = {kind for link in links for kind in link.errors}
         ports = [f for f in self.view.frame.nics if f.errors]
         owners = [counted(len(links), "link")] * bool(kinds)
         owners += [counted(len(ports), "NIC port")] * bool(ports)
+        unread = _unread(self.view.gpus)
         if not owners:
-            return "no error counter could be read yet" if links else "no NVLink, so no link errors"
+            return unread or "no NVLink, so no link errors"
         kinds |= {kind for f in ports for kind in f.errors}
-        return f"all {len(kinds)} kinds of error counters of {' and '.join(owners)} are 0"
+        text = f"all {len(kinds)} kinds of error counters of {' and '.join(owners)} are 0"
+        return f"{text}; {unread}" if unread else text
 
     def keys(self) -> Sequence[FunctionKey]:
         """Return the keys of a list, and the key that starts or ends a comparison."""
         return (*super().keys(), keys.COMPARE.on_bar("EndCmp" if self.view.baseline else ""))
 
     def status(self) -> str:
-        """Return what a reader must know to judge the selected difference."""
-        return _note(self.selected) if self.selected and self.view.baseline else ""
+        """Return what a reader must know to judge the selected difference, or which counters are missing."""
+        if self.view.baseline:
+            return _note(self.selected) if self.selected else ""
+        return _unread(self.view.gpus) if self.selected else ""
 
     def action_enter(self) -> None:
         """Open the link, NIC or GPU of the selected counter."""
@@ -202,6 +207,21 @@ class ErrorsTab(ListTab[CounterRow]):
             self.open_page(pages.link_page(self.view, self.output, item.owner, item.index))
         else:
             self.open_page(pages.gpu_page(self.view, self.output, item.owner))
+
+
+def _is_read(g: GpuFrame) -> bool:
+    """Return whether error counters of the links of a GPU are known."""
+    return known(g.nvlink.errors_total)
+
+
+def _unread(gpus: Sequence[GpuFrame]) -> str:
+    """Return which GPUs have links without a known error counter, and why; empty if none has."""
+    unread = [g for g in gpus if not _is_read(g) and g.nvlink.links_present != 0]
+    if not unread:
+        return ""
+    present = unread[0].nvlink.links_present
+    why = present if isinstance(present, Missing) else first_missing([unread[0].nvlink.errors_total])
+    return f"counters of {gpu_names(unread)} not read ({why.reason if why else 'unknown'})"
 
 
 def _rose(item: CounterRow) -> bool:

@@ -10,7 +10,7 @@ from nvltop.analysis.errors import has_risen
 from nvltop.analysis.link_capacity import practical_max
 from nvltop.analysis.link_states import errors_by_link, mean_rates_of, remotes_of, summarize
 from nvltop.formatting import UNKNOWN, Unit, count
-from nvltop.model import Counter, GpuFrame, Link, LinkState, Maybe, Missing
+from nvltop.model import Counter, GpuFrame, Link, LinkState, Maybe, Missing, known
 from nvltop.model.error_kinds import error_kind
 from nvltop.tui.render.row import (
     SEPARATOR,
@@ -96,12 +96,17 @@ def _title_row(shape: LinkTableLayout, width: int, top: int, shown: int, count: 
 
 
 def _error_kinds(links: Sequence[Link]) -> tuple[tuple[str, bool], ...]:
-    """Return the error kinds of the links, each with whether a counter is not zero or could not be read."""
+    """Return the error kinds of the links, each with whether a counter is not zero or could not be read.
+
+    If no counter of the GPU could be read, none is of more interest than the state of the links.
+    """
     counted: dict[str, bool] = {}
+    is_read = False
     for link in links:
         for kind, error in link.errors.items():
             counted[kind] = counted.get(kind, False) or error.total != 0
-    return tuple(counted.items())
+            is_read = is_read or known(error.total)
+    return tuple((kind, matters and is_read) for kind, matters in counted.items())
 
 
 SteadyCells: TypeAlias = "tuple[list[Run], list[Run], bool]"
