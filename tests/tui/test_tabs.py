@@ -287,9 +287,9 @@ async def test_a_node_without_links_says_so(app):
         (
             "hgx-a100-4",
             "gpu-lost",
-            "all 4 kinds of error counters of 36 links are 0; counters of GPU 3 not read (GPU is lost)",
+            "all 4 kinds of error counters of 36 links are 0; counters of GPU 3 unknown (GPU is lost)",
         ),
-        ("h100-mig", "training", "counters of GPUs 0-7 not read (MIG is on)"),
+        ("h100-mig", "training", "counters of GPUs 0-7 unknown (MIG is on)"),
     ],
 )
 async def test_counters_that_could_not_be_read_are_not_called_0(app, node, scenario, words):

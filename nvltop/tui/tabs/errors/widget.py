@@ -174,7 +174,8 @@ class ErrorsTab(ListTab[CounterRow]):
         """Return the text for an empty list: which counters were read."""
         if self.view.baseline and self.view.frame.gpus:
             return "no counter was or is above 0, and every link is as it was"
-        links = [link for g in self.view.gpus for link in g.links if _is_read(g)]
+        all_links = [link for g in self.view.gpus for link in g.links]
+        links = [link for link in all_links if any(known(e.total) for e in link.errors.values())]
         kinds = {kind for link in links for kind in link.errors}
         ports = [f for f in self.view.frame.nics if f.errors]
         owners = [counted(len(links), "link")] * bool(kinds)
@@ -209,19 +210,15 @@ class ErrorsTab(ListTab[CounterRow]):
             self.open_page(pages.gpu_page(self.view, self.output, item.owner))
 
 
-def _is_read(g: GpuFrame) -> bool:
-    """Return whether error counters of the links of a GPU are known."""
-    return known(g.nvlink.errors_total)
-
-
 def _unread(gpus: Sequence[GpuFrame]) -> str:
-    """Return which GPUs have links without a known error counter, and why; empty if none has."""
-    unread = [g for g in gpus if not _is_read(g) and g.nvlink.links_present != 0]
+    """Return which GPUs with links have no known error counter, and why; empty if there is none."""
+    unread = [g for g in gpus if not known(g.nvlink.errors_total) and g.nvlink.links_present != 0]
     if not unread:
         return ""
-    present = unread[0].nvlink.links_present
-    why = present if isinstance(present, Missing) else first_missing([unread[0].nvlink.errors_total])
-    return f"counters of {gpu_names(unread)} not read ({why.reason if why else 'unknown'})"
+    nvlink = unread[0].nvlink
+    why = first_missing((nvlink.links_present, nvlink.errors_total))
+    assert why is not None
+    return f"counters of {gpu_names(unread)} unknown ({why.reason})"
 
 
 def _rose(item: CounterRow) -> bool:
