@@ -138,6 +138,37 @@ async def test_after_a_jump_back_nothing_of_the_future_remains(recording):
         assert app.view.gpus[3].nvlink.links_up == 18
 
 
+@pytest.mark.parametrize("is_slow", [False, True])
+async def test_a_fault_has_its_time_after_a_jump_back(recording, monkeypatch, is_slow):
+    replay = ReplaySource(recording, clock=lambda: 100.0)
+    app = Nvltop(replay, Settings())
+
+    def faults() -> tuple[object, ...]:
+        frame = app.feed.monitor.frame()
+        began = [(finding.key, finding.began_s, finding.caused_by) for finding in frame.findings]
+        return frame.timeline, began, frame.incidents, frame.tick.wall_s
+
+    async with app.run_test(size=(120, 40)) as pilot:
+        for seconds in range(21):
+            replay.jump(replay.timeline.start_s + seconds)
+            app.step()
+        played = faults()
+        assert played[0] and played[1] and played[2]
+        if is_slow:
+            # Folding the rest of the recording is not finished when the user jumps back.
+            monkeypatch.setattr("nvltop.tui.shell.feed.MAX_FOLD_S", -1.0)
+            monkeypatch.setattr("nvltop.record.replay.BATCH", 10)
+        replay.jump(replay.timeline.start_s + 40.0)
+        app.step()
+        assert replay.behind is is_slow
+        replay.jump(replay.timeline.start_s + 20.0)
+        app.step()
+        assert app.feed.monitor.frame().tick.mono_s <= replay.reached_s <= replay.position_s
+        await until(pilot, lambda: not replay.behind)
+        app.step()
+        assert faults() == played
+
+
 def test_the_timeline_keeps_to_its_width():
     playing = ReplayState(30.0, 120.0, 4.0, False, (0.0, 60.0, 120.0), "xid 74")
     for width in range(0, 120):

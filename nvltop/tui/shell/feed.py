@@ -65,8 +65,12 @@ class Feed:
         """Fold the items that have arrived, and return the state of the node now."""
         # First the tick, so that it is not later than an item that is not folded yet.
         tick = self.source.tick()
+        self._restart_if_rewound()
         if not self._continuing:
             self._fold()
+        if self._playback:
+            # The clock of a replay waits for its items: before those of a jump were folded, it stood far back.
+            tick = self.source.tick()
         self.monitor.update(tick)
         if not self._playback:
             self._listener.items_read((tick,))
@@ -79,10 +83,15 @@ class Feed:
         if self._continuing:
             self._continuing.cancel()
 
-    def _fold(self) -> None:
+    def _restart_if_rewound(self) -> None:
+        """Drop what was folded before a jump back in a recording."""
         if self._playback and self._playback.rewound():
+            self.stop()
+            self._continuing = None
             self.monitor, self.history = Monitor(), RateHistory()
             self._listener.history_restarted()
+
+    def _fold(self) -> None:
         end_s = time.monotonic() + MAX_FOLD_S
         while items := self._first_items or self.source.drain():
             self._first_items = ()
@@ -102,5 +111,6 @@ class Feed:
 
     def _continue(self) -> None:
         self._continuing = None
+        self._restart_if_rewound()
         self._fold()
         self._listener.data_ready()
