@@ -69,7 +69,7 @@ class Feed:
         if not self._continuing:
             self._fold()
         if self._playback:
-            # The clock of a replay waits for its items: before those of a jump were folded, it stood far back.
+            # The clock of a replay waits for its items: before those of a jump were folded, it was far back.
             tick = self.source.tick()
         self.monitor.update(tick)
         if not self._playback:
