@@ -39,13 +39,20 @@ FULL_SHARE: Final = 0.45
 BATCH: Final = 128
 """Number of items that are taken together: one by one, between other work, each would cost more."""
 SLICE_S: Final = 15.0
-"""Length of a slice, seconds. Longer ones are packed to fewer bytes, but take more memory until they are."""
-FULL_SLICES: Final = 21
-"""Number of slices with all items. The newest is incomplete, so they hold at least the last 300 s.
+"""Least length of a slice, seconds."""
+SLICE_ITEMS: Final = 1400
+"""Number of items that end a slice: 15 s of a DGX H100 at four readings a second, 30 s at one.
+
+Packing a slice has a fixed cost, and longer ones are packed to fewer bytes an item. But items that are not
+packed yet take more memory."""
+MAX_SLICE_S: Final = 60.0
+"""Length at which a slice ends, however few items it has, seconds."""
+FULL_S: Final = 300.0
+"""Time for which all items are kept, seconds.
 
 Means are taken over 300 s, and the step period is found in the traffic of 256 s."""
-MAX_SLICES: Final = 121
-"""Number of slices: at least half an hour, which takes some seconds to encode."""
+HELD_S: Final = 1800.0
+"""Time for which items are kept at all, seconds: half an hour, which takes some seconds to encode."""
 ORDER_LEVEL: Final = 6
 """Level at which `_Slice.full_order` and `thinned_order` are compressed."""
 SEGMENT_S: Final = 45.0
@@ -70,6 +77,8 @@ class _Slice:
     """A byte for each item, compressed: 1 if it comes from `full`, 0 if from `common`."""
     thinned_order: bytes
     """A byte for each item, compressed: 1 if it comes from `thinned`, 0 if from `common`."""
+    end_s: float
+    """Time of its newest item, seconds of CLOCK_MONOTONIC."""
     is_full: bool = True
 
     def items(self) -> Iterator[Item]:
@@ -103,8 +112,10 @@ class _OpenSlice:
     """The newest slice, to which items are added."""
 
     def __init__(self) -> None:
-        self.begin_s: float | None = None
-        """Time of its first tick."""
+        self._begin_s: float | None = None
+        """Time of its first tick, seconds of CLOCK_MONOTONIC."""
+        self._end_s = 0.0
+        """Time of its newest item."""
         self._parts = ItemColumns(), ItemColumns(), ItemColumns()
         self._full_order, self._thinned_order = bytearray(), bytearray()
 
@@ -113,12 +124,14 @@ class _OpenSlice:
         common, full, _ = self._parts
         is_kept = thinning.is_kept(item)
         self._full_order.append(not is_kept)
+        self._end_s = max(self._end_s, time_of(item))
         if is_kept:
             self._thinned_order.append(0)
         (common if is_kept else full).add(item)
 
     def extend(self, readings: Sequence[Reading], thinning: Thinning) -> None:
         """Add readings."""
+        self._end_s = max(self._end_s, readings[-1].end_s)
         common: list[Reading] = []
         full: list[Reading] = []
         thinned: list[Reading] = []
@@ -139,8 +152,9 @@ class _OpenSlice:
 
     def is_over(self, now_s: float) -> bool:
         """Whether another slice must begin, at the time of a tick."""
-        self.begin_s = now_s if self.begin_s is None else self.begin_s
-        return now_s - self.begin_s >= SLICE_S
+        self._begin_s = now_s if self._begin_s is None else self._begin_s
+        length_s = now_s - self._begin_s
+        return length_s >= (SLICE_S if len(self) >= SLICE_ITEMS else MAX_SLICE_S)
 
     def __len__(self) -> int:
         """Return the number of items."""
@@ -151,7 +165,7 @@ class _OpenSlice:
         common, full, thinned = [part.pack() for part in self._parts]
         full_order = deflated([self._full_order], ORDER_LEVEL)
         thinned_order = deflated([self._thinned_order], ORDER_LEVEL)
-        return _Slice(common, full, thinned, full_order, thinned_order)
+        return _Slice(common, full, thinned, full_order, thinned_order, self._end_s)
 
 
 @frozen
@@ -267,12 +281,13 @@ class FlightRecorder:
     def _begin_slice(self) -> None:
         self._slices.append(self._open.packed())
         self._open = _OpenSlice()
+        now_s = self._slices[-1].end_s
         full = [part for part in self._slices if part.is_full]
         while full and (
-            len(full) >= FULL_SLICES or sum(part.full_size for part in full) > self._limit * FULL_SHARE
+            full[0].end_s < now_s - FULL_S or sum(part.full_size for part in full) > self._limit * FULL_SHARE
         ):
             full.pop(0).thin()
-        while self.size > self._limit or len(self._slices) >= MAX_SLICES:
+        while self._slices and (self.size > self._limit or self._slices[0].end_s < now_s - HELD_S):
             for item in self._slices.popleft().newest():
                 self._before.note(item)
 

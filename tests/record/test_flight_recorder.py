@@ -29,10 +29,12 @@ from nvltop.model import (
 )
 from nvltop.record.flight_recorder import (
     BATCH,
+    FULL_S,
     FULL_SHARE,
-    FULL_SLICES,
+    HELD_S,
     MAX_BYTES,
     MAX_INVENTORIES,
+    MAX_SLICE_S,
     SLICE_S,
     FlightRecorder,
 )
@@ -180,7 +182,7 @@ def test_older_compute_activity_is_joined_to_seconds_without_losing_any(tmp_path
     ring = FlightRecorder(lambda: redact)
     ring.write(*items)
     read_back = read(tmp_path / "run.gz", ring.recording())
-    older = items[-1].mono_s - FULL_SLICES * SLICE_S
+    older = items[-1].mono_s - FULL_S - MAX_SLICE_S
     kept = [r for r in computed(read_back) if r.end_s < older]
     for gpu in {r.gpu for r in kept}:
         own = [r for r in kept if r.gpu == gpu]
@@ -211,11 +213,13 @@ def test_it_holds_half_an_hour_of_a_dgx_h100_at_work(simulate):
     """Measured: 0.19 MB for each of the last minutes, 0.07 MB for each one before."""
     ring = FlightRecorder(lambda: Redactor(NAMES))
     ring.write(*simulate("dgx-h100", seconds=4 * SLICE_S))
-    packed = list(ring._slices)[1:]
-    full = sum(part.full_size for part in packed) / (SLICE_S * len(packed))
-    kept = sum(part.size for part in packed) / (SLICE_S * len(packed)) - full
-    assert full * FULL_SLICES * SLICE_S < FULL_SHARE * MAX_BYTES
-    assert full * FULL_SLICES * SLICE_S + kept * 1800 < MAX_BYTES
+    first, *packed = ring._slices
+    seconds = packed[-1].end_s - first.end_s
+    full = sum(part.full_size for part in packed) / seconds
+    kept = sum(part.size for part in packed) / seconds - full
+    full_s, held_s = FULL_S + SLICE_S, HELD_S + SLICE_S
+    assert full * full_s < FULL_SHARE * MAX_BYTES
+    assert full * full_s + kept * held_s < MAX_BYTES
 
 
 def test_a_snapshot_holds_what_was_there_when_it_was_taken(tmp_path, simulate):
