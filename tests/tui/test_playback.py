@@ -140,6 +140,7 @@ async def test_after_a_jump_back_nothing_of_the_future_remains(recording):
 
 @pytest.mark.parametrize("is_slow", [False, True])
 async def test_a_fault_has_its_time_after_a_jump_back(recording, monkeypatch, is_slow):
+    monkeypatch.setattr("nvltop.tui.shell.feed.MAX_FOLD_S", PATIENCE_S)
     replay = ReplaySource(recording, clock=lambda: 100.0)
     app = Nvltop(replay, Settings())
 
@@ -153,9 +154,10 @@ async def test_a_fault_has_its_time_after_a_jump_back(recording, monkeypatch, is
             replay.jump(replay.timeline.start_s + seconds)
             app.step()
         played = faults()
-        assert played[0] and played[1] and played[2]
+        assert all(played)
+        # On a slow machine the items of a jump are not all folded when the user jumps back.
         if is_slow:
-            # Folding the rest of the recording is not finished when the user jumps back.
+            # The items of a jump are not all folded when the user jumps back.
             monkeypatch.setattr("nvltop.tui.shell.feed.MAX_FOLD_S", -1.0)
             monkeypatch.setattr("nvltop.record.replay.BATCH", 10)
         replay.jump(replay.timeline.start_s + 40.0)
