@@ -124,10 +124,36 @@ class RecentReadings:
             self._min_read_share = min_read_share
             self._means = {}
         means = self._means
-        for column in columns:
-            if column not in means:
+        missing = [column for column in columns if column not in means]
+        if len(missing) > count > 0:
+            found = self._means_by_cell(missing, shares, min_read_share * cell_s)
+            means.update(zip(missing, found, strict=True))
+        else:
+            for column in missing:
                 means[column] = self._means_of(column, shares, min_read_share * cell_s)
         return [means[column] for column in columns]
+
+    def _means_by_cell(self, columns: Sequence[int], cells: _Shares, needed_s: float) -> list[list[float]]:
+        """Return the means of many columns, each as `_means_of` does; quicker for few cells."""
+        values, width = self._values, self._width
+        means: list[list[float]] = []
+        for place, shares, read_s in cells:
+            if not read_s or read_s < needed_s:
+                means.append([math.nan] * len(columns))
+                continue
+            totals = [0.0] * len(columns)
+            at = place
+            for seconds in shares:
+                row = values[at : at + width]
+                totals = [t + row[column] * seconds for t, column in zip(totals, columns, strict=True)]
+                at += width
+            if sum(totals) != sum(totals):
+                # Only a column in which a value is unknown, NaN, needs more care.
+                known = [self._means_of(column, [(place, shares, read_s)], needed_s) for column in columns]
+                means.append([mean for [mean] in known])
+            else:
+                means.append([total / read_s for total in totals])
+        return list(map(list, zip(*means, strict=True)))
 
     def _means_of(self, column: int, cells: _Shares, needed_s: float) -> list[float]:
         values, width = self._values, self._width

@@ -40,6 +40,20 @@ def test_a_cell_is_the_mean_of_the_time_that_was_read(gaps_and_rows, cell_s, fir
     assert repr(one_by_one) == repr(means)
 
 
+@given(rows, st.floats(0.05, 3), st.integers(-3, 40), st.integers(1, 4))
+def test_the_means_of_many_columns_are_those_of_each(gaps_and_rows, cell_s, first, count):
+    together, alone, now = RecentReadings(6, 10_000), RecentReadings(6, 10_000), 1000.0
+    for gap, length, value in gaps_and_rows:
+        for store in (together, alone):
+            store.add(now + gap, now + gap + length, [value, 1.0, -value, math.nan, 0.1, value / 3])
+        now += gap + length
+    columns = (0, 1, 2, 4, 5, 3)
+    for some in (columns[:5], columns):
+        means = together.cell_means(some, 1000.0, cell_s, first, count)
+        assert repr(means) == repr([alone.cell_means((c,), 1000.0, cell_s, first, count)[0] for c in some])
+        together.cell_means((0,), 1000.0, cell_s, first - 1, 1)  # so that all are computed again
+
+
 @given(rows, st.floats(-1, 40), st.floats(0.05, 20))
 def test_the_bytes_of_all_columns_are_those_of_each(gaps_and_rows, begin, length_s):
     store, now, spans = RecentReadings(3, 10_000), 1000.0, []
