@@ -210,10 +210,18 @@ def _column(mean: int, high: int, style: SparkStyle, each: int, role: str, down:
 
 def _heights(column: Column, full: float, total: int) -> Heights:
     """Return mean, minimum and maximum in dots; a rate above 0 has at least one dot."""
-    if column.mean != column.mean or full <= 0:
+    rate, lowest, highest = column
+    if rate != rate or full <= 0:
         return 0, 0, 0
-    mean, low, high = (min(total, round(value / full * total)) for value in column)
-    return max(mean, column.mean > 0), low, max(high, mean)
+    mean = round(rate / full * total)
+    if mean > total:
+        mean = total
+    least = 1 if not mean and rate > 0 else mean
+    # In a column of one reading all three rates are equal.
+    if lowest == highest:
+        return least, mean, mean
+    low, high = min(total, round(lowest / full * total)), min(total, round(highest / full * total))
+    return least, low, max(high, mean)
 
 
 @lru_cache(maxsize=1024)  # bursts have similar heights

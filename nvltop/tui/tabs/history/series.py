@@ -35,6 +35,9 @@ class Column(NamedTuple):
     high: float = UNKNOWN
 
 
+NO_READING: Final = Column()
+
+
 class Window(NamedTuple):
     """The time that a chart shows, and its division into columns; all times are CLOCK_MONOTONIC."""
 
@@ -83,40 +86,55 @@ def window(history: RateHistory, wanted_s: float, columns: int, reading_s: float
 
 
 class SeriesCache:
-    """The values of series that have been computed, so that only new ones are computed in each frame."""
+    """The columns of series that are over, so that only new ones are computed in each frame."""
 
     def __init__(self) -> None:
         self._source: tuple[RateHistory, int] | None = None
-        self._values: dict[tuple[tuple[SeriesKey, ...], float], dict[int, float]] = {}
+        self._over: dict[tuple[tuple[SeriesKey, ...], float, int], dict[int, Column]] = {}
+        """Columns that are over, by the number of their first cell, for some series and cells a column."""
 
     def columns(self, history: RateHistory, keys: tuple[SeriesKey, ...], shown: Window) -> list[Column]:
         """Return the columns of the sum of some series."""
         if not keys:
-            return [Column()] * shown.columns
+            return [NO_READING] * shown.columns
         if shown.column_s * shown.columns > RECENT_S * (1 + 2 / MOVES):
             return _from_buckets(history, keys, shown)
         source = history, history.generation
         if self._source is None or self._source[0] is not history or self._source != source:
-            self._values.clear()
+            self._over.clear()
             self._source = source
         per_column = max(1, round(shown.column_s / shown.sub_s))
         first = round((shown.start_s - (history.origin_s or 0.0)) / shown.sub_s)
-        values = self._recent(history, keys, shown.sub_s, first, shown.columns * per_column)
-        return [_column(values[i : i + per_column]) for i in range(0, len(values), per_column)]
+        return self._recent(history, keys, shown.sub_s, per_column, first, shown.columns)
 
     def _recent(
-        self, history: RateHistory, keys: tuple[SeriesKey, ...], sub_s: float, first: int, count: int
-    ) -> list[float]:
-        """Return the means of cells of `sub_s` from number `first` on; those that are not over are NaN."""
-        cached = self._values.get((keys, sub_s), {})
+        self,
+        history: RateHistory,
+        keys: tuple[SeriesKey, ...],
+        sub_s: float,
+        per_column: int,
+        first: int,
+        count: int,
+    ) -> list[Column]:
+        """Return `count` columns from cell `first` of `sub_s` on; cells that are not over are unknown."""
+        over = self._over.setdefault((keys, sub_s, per_column), {})
+        places = range(first, first + count * per_column, per_column)
         until_s = history.read_until_s(keys)
-        over = history.cell_at(until_s, sub_s) if math.isfinite(until_s) else first
-        missing = [n for n in range(first, min(first + count, over)) if n not in cached]
-        if missing:
-            means = history.cell_means(keys, sub_s, missing[-1], missing[-1] - missing[0] + 1)
-            cached = cached | dict(zip(range(missing[0], missing[-1] + 1), means, strict=True))
-        self._values[keys, sub_s] = {n: v for n, v in cached.items() if first <= n < first + count}
-        return [cached.get(n, UNKNOWN) for n in range(first, first + count)]
+        end = min(places.stop, history.cell_at(until_s, sub_s)) if math.isfinite(until_s) else first
+        begin = next((place for place in places if place not in over), end)
+        new: dict[int, Column] = {}
+        if begin < end:
+            means = history.cell_means(keys, sub_s, end - 1, end - begin)
+            for place in range(begin, end, per_column):
+                new[place] = _column(means[place - begin : place - begin + per_column])
+        out = [over.get(place) or new.get(place, NO_READING) for place in places]
+        over |= {
+            place: column for place, column in new.items() if place + per_column <= end and place not in over
+        }
+        if len(over) > 2 * count:
+            for place in [place for place in over if place < first]:
+                del over[place]
+        return out
 
 
 def _from_buckets(history: RateHistory, keys: Sequence[SeriesKey], shown: Window) -> list[Column]:
@@ -135,7 +153,7 @@ def _from_buckets(history: RateHistory, keys: Sequence[SeriesKey], shown: Window
 
 def _column(values: Sequence[float]) -> Column:
     known = [value for value in values if value == value]
-    return Column(sum(known) / len(known), min(known), max(known)) if known else Column()
+    return Column(sum(known) / len(known), min(known), max(known)) if known else NO_READING
 
 
 def total(columns: Sequence[Column]) -> float:
