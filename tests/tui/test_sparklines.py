@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from itertools import chain, pairwise
+from itertools import chain, combinations, pairwise
 
 import pytest
 from hypothesis import example, given
@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from nvltop.analysis.rate_history import ALIGN_SLACK_S, RateHistory
 from nvltop.formatting import spark
-from nvltop.model import Gpu, GpuFrame, LinkSpan, Missing, Tick
+from nvltop.model import Gpu, GpuFrame, Link, LinkSpan, LinkState, Missing, Tick
 from nvltop.tui.render import themes
 from nvltop.tui.render.glyphs import ASCII, UNICODE
 from nvltop.tui.render.row import section
-from nvltop.tui.render.spark_cells import SparkShape, draw_cells, joined
+from nvltop.tui.render.row_changes import Compared, changes
+from nvltop.tui.render.spark_cells import SparkShape, draw_cells, joined, looks_of
 from nvltop.tui.render.spark_pairs import SparkPairs
 from nvltop.tui.render.spark_style import ASCII_LEVELS, BLOCKS, BRAILLE
 from nvltop.tui.render.sparklines import MOVES_PER_LINE, Sparklines
@@ -100,6 +101,23 @@ def test_unknown_never_draws_a_dot_and_known_always_does(values, style, rows, do
             left, right = (sum(side) for side in zip(*map(dots, cell), strict=True))
             assert bool(left) == (pair[0] == pair[0])
             assert bool(right) == (pair[1] == pair[1])
+
+
+halves = rates | st.sampled_from([0.0, 50.0, 51.0, 89.0, 90.0, FULL, math.nan])
+
+
+@given(
+    st.integers(0, 2).flatmap(lambda cells: st.lists(st.tuples(*[halves] * (2 * cells)), min_size=2)),
+    st.sampled_from(STYLES),
+    st.sampled_from([FULL, 0.0, Missing("not read")]),
+)
+def test_what_is_said_to_look_alike_is_drawn_alike(lines, style, full):
+    shape = SparkShape(8, 0.25, full, style)
+    looks = looks_of(lines, shape)
+    assert len(looks) == len(lines)
+    for (look, values), (other, others) in combinations(zip(looks, lines, strict=True), 2):
+        assert look != other or draw_cells(values, shape, ROLES) == draw_cells(others, shape, ROLES)
+        assert look == other or values != others
 
 
 @given(st.floats(0, 2 * FULL), st.floats(0, 2 * FULL), st.integers(1, 3), st.booleans())
@@ -275,6 +293,42 @@ def test_the_sparklines_of_a_table_are_what_each_is(steps, half_s):
         tx, rx = (Sparklines().draw_each(history, series[way], roles[way]) for way in ("tx", "rx"))
         assert rows == [(*up, (" ", ""), *down) for (up,), (down,) in zip(tx, rx, strict=True)]
         assert table.rows(history) is rows
+
+
+alike = st.lists(st.sampled_from([0.0, 30.0, 31.0, 60.0, 100.0, math.nan]), min_size=4, max_size=4)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([0.25] * 9 + [1.0]), alike | st.floats(0, FULL).map(lambda rate: [rate] * 4)
+        ),
+        max_size=50,
+    ),
+    st.sampled_from(STYLES),
+    st.integers(4, 30),
+)
+def test_links_that_look_alike_share_their_sparklines_while_they_do(steps, style, cells):
+    history, kept, now_s = RateHistory(), Sparklines(), 1e3
+    shapes = [SparkShape(cells, 0.25, full, style) for full in (FULL, FULL, FULL, FULL / 2)]
+    series = {way: [((("GPU-0", i, way),), shape) for i, shape in enumerate(shapes)] for way in ("tx", "rx")}
+    roles = {"tx": ROLES, "rx": ("l", "h", "f")}
+    table, shown = SparkPairs(kept, series, roles), []
+    links = tuple(Link(i, LinkState.UP) for i in range(4))
+    for step_s, of_links in steps:
+        now_s += step_s
+        values = tuple(
+            Missing("not read") if math.isnan(rate) else rate for rate in (*of_links, *of_links[::-1])
+        )
+        span = LinkSpan(now_s - step_s, now_s, 1.0, 1.0, values)
+        gpu = GpuFrame(Gpu(0, "GPU-0"), links=links, spans=(span,))
+        history.add(replace(EMPTY_FRAME, tick=Tick(now_s, 0.0, 0.25), gpus=(gpu,)))
+        before, shown = shown, list(table.rows(history))
+        tx, rx = (Sparklines().draw_each(history, series[way], roles[way]) for way in ("tx", "rx"))
+        assert shown == [(*up, (" ", ""), *down) for (up,), (down,) in zip(tx, rx, strict=True)]
+        compared: Compared = {}
+        for old, new in zip(before, shown, strict=bool(before)):
+            assert changes(old, new, compared) == changes(old, new)
 
 
 def test_sums_of_series_are_drawn_and_unknown_if_one_is():

@@ -10,6 +10,8 @@ from nvltop.tui.render.row import Cells, Row, Run, runs_of_one_role, section
 
 Piece: TypeAlias = "tuple[int, str, str]"
 """First column, text and role of cells that changed."""
+Compared: TypeAlias = "dict[tuple[int, int, int], list[Piece]]"
+"""What differs, by the first column of two runs and their ids: the runs must be kept for as long."""
 
 MAX_GAP: Final = 6
 """Unchanged columns between two changes up to which both are sent as one: moving the cursor costs bytes."""
@@ -48,10 +50,11 @@ def with_cells(base: Cells, start: int, text: str, roles: tuple[str, ...]) -> Ce
     return made
 
 
-def changes(before: Row, after: Row) -> list[Piece]:
+def changes(before: Row, after: Row, compared: Compared | None = None) -> list[Piece]:
     """Return the cells of `after`, which differs from `before`, that have changed, from left to right.
 
-    These are all cells if the rows are not equally wide. An empty row is blank.
+    These are all cells if the rows are not equally wide. An empty row is blank. `compared` are the pairs of
+    runs of other rows that have been compared: rows of a table share runs that look alike.
     """
     if not after:
         return [(0, " " * row_width(before), "")]
@@ -59,13 +62,19 @@ def changes(before: Row, after: Row) -> list[Piece]:
     olds, news = iter(before), iter(after)
     at = 0
     for old, new in zip_longest(olds, news):
-        if old == new:
+        if old is new or old == new:
             at += len(new[0])
             continue
         if isinstance(new, ChangedCells) and new.base is old:
             _add_cells(pieces, at, new, new.start, new.end)
             at += len(new[0])
             continue
+        pair = at, id(old), id(new)
+        if compared and pair in compared:
+            pieces += compared[pair]
+            at += len(new[0])
+            continue
+        found = len(pieces)
         # Runs of different lengths are compared piece by piece, up to a column where runs of both rows end.
         while old and new and len(old[0]) != len(new[0]):
             width = min(len(old[0]), len(new[0]))
@@ -73,9 +82,12 @@ def changes(before: Row, after: Row) -> list[Piece]:
             at += width
             old = _cut(old, width) if len(old[0]) > width else next(olds, None)
             new = _cut(new, width) if len(new[0]) > width else next(news, None)
+            found = -1
         if not old or not new:
             return cells_between(after, 0, row_width(after))
         _compare(pieces, at, old, new)
+        if compared is not None and found >= 0:
+            compared[pair] = pieces[found:]
         at += len(new[0])
     return pieces
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, repeat
 from typing import Final, NamedTuple
 
 from nvltop.analysis.rate_history import RateHistory, SeriesBlock
+from nvltop.frozen import mutable
 from nvltop.model import Maybe
 from nvltop.tui.render.row import BLANK, Row
-from nvltop.tui.render.spark_cells import SparkShape
-from nvltop.tui.render.sparklines import MAX_OPEN_S, Series, SparkLine, Sparklines, first_cell
+from nvltop.tui.render.spark_cells import SparkShape, looks_of
+from nvltop.tui.render.sparklines import MAX_OPEN_S, MadeCells, Series, SparkLine, Sparklines, first_cell
 
 WAYS: Final = ("tx", "rx")
 """The directions, in the order in which they are shown."""
+MOVES_UNLIKE: Final = 4
+"""Number of moves for which lines that do not look alike are drawn one by one, without being compared."""
 
 
 def pair_series(
@@ -29,14 +33,30 @@ def pair_series(
     }
 
 
+@mutable
+class _Group:
+    """Sparklines that look the same if their rates do."""
+
+    shape: SparkShape
+    roles: Sequence[str]
+    lines: list[SparkLine]
+    columns: list[int]
+    """Column of each sparkline in its source."""
+    shares: bool = False
+    """Whether many of them look alike, so that they share their cells; found out when they move."""
+    waits: int = 0
+    """Number of moves before that is found out again."""
+
+
 class _Band(NamedTuple):
     """The sparklines of a table that are read together."""
 
     source: SeriesBlock
+    groups: list[_Group]
     columns: list[int]
-    """Column of each sparkline in that source."""
-    lines: list[tuple[SparkLine, Sequence[str]]]
-    """Each sparkline, and the roles of its cells."""
+    """The columns of all groups, one after the other."""
+    lines: list[SparkLine]
+    """Their sparklines."""
 
 
 class SparkPairs:
@@ -87,16 +107,22 @@ class SparkPairs:
         self._bands = self._find_bands(history) if all(map(all, self._lines)) else ()
 
     def _find_bands(self, history: RateHistory) -> Sequence[_Band]:
-        bands = {id(source): _Band(source, [], []) for source in self._sources}
+        groups: dict[int, dict[tuple[str, SparkShape], _Group]] = {id(its): {} for its in self._sources}
         for way, lines in zip(WAYS, self._lines, strict=True):
-            for ((key,), _), line in zip(self._series[way], lines, strict=True):
+            for ((key,), shape), line in zip(self._series[way], lines, strict=True):
                 place = history.place(key)
                 if line is None or place is None:
                     return ()
-                band = bands[id(place[0])]
-                band.columns.append(place[1])
-                band.lines.append((line, self._roles[way]))
-        return list(bands.values())
+                alike = groups[id(place[0])]
+                group = alike.setdefault((way, shape), _Group(shape, self._roles[way], [], []))
+                group.lines.append(line)
+                group.columns.append(place[1])
+        bands = []
+        for source in self._sources:
+            its = [*groups[id(source)].values()]
+            columns = [*chain.from_iterable([group.columns for group in its])]
+            bands.append(_Band(source, its, columns, [*chain.from_iterable([group.lines for group in its])]))
+        return bands
 
     def _extend(
         self,
@@ -115,7 +141,7 @@ class SparkPairs:
         for band, (done, _), (until, is_current) in zip(self._bands, before, self._read, strict=True):
             if not self._first <= done <= until <= self._first + shape.cells:
                 return False
-            for line, _ in band.lines:
+            for line in band.lines:
                 # Another part of the screen shows the same sparkline, or a flat one ends in a gap.
                 if flat := line.flat:
                     if flat.read != done or not is_current:
@@ -123,18 +149,15 @@ class SparkPairs:
                 elif line.done != done or line.first != first_before:
                     return False
             if done < until or self._first != first_before:
-                means = history.means_of(
-                    band.source, band.columns, shape.half_s, 2 * until - 1, 2 * (until - done)
-                )
-                for (line, roles), values in zip(band.lines, means, strict=True):
-                    if line.flat:
-                        if not line.stays_flat(values, until):
-                            return False
-                        continue
-                    same = False
-                    line.extend(self._first, values, until, roles)
-                    if line.may_be_flat(until):
+                newest, count = 2 * until - 1, 2 * (until - done)
+                means = history.means_of(band.source, band.columns, shape.half_s, newest, count)
+                begin = 0
+                for group in band.groups:
+                    end = begin + len(group.lines)
+                    is_same = self._extend_group(group, means[begin:end], until, first_before)
+                    if is_same is None:
                         return False
+                    same, begin = same and is_same, end
         if same:
             return True
         tx, rx = self._lines
@@ -144,3 +167,29 @@ class SparkPairs:
             if line and other
         ]
         return True
+
+    def _extend_group(
+        self, group: _Group, means: Sequence[Sequence[float]], until: int, first_before: int
+    ) -> bool | None:
+        """Draw the cells of a group up to `until`; return whether no line changes.
+
+        None if one must be drawn again as a whole.
+        """
+        if self._first != first_before and len(group.lines) > 1:
+            group.waits = max(0, group.waits - 1)
+            group.shares = not group.waits
+        made: MadeCells | None = {} if group.shares else None
+        looks: Iterable[object] = looks_of(means, group.shape) if group.shares else repeat(None)
+        same = True
+        for line, values, look in zip(group.lines, means, looks, strict=False):
+            if line.flat:
+                if not line.stays_flat(values, until):
+                    return None
+                continue
+            same = False
+            line.extend(self._first, values, until, group.roles, look, made)
+            if line.may_be_flat(until):
+                return None
+        if made and 2 * len(made) > len(group.lines):
+            group.shares, group.waits = False, MOVES_UNLIKE
+        return same

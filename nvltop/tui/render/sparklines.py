@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 from nvltop.analysis.rate_history import RateHistory, SeriesKey
@@ -19,6 +20,7 @@ from nvltop.frozen import mutable
 from nvltop.tui.render.row import Cells, Row
 from nvltop.tui.render.row_changes import MAX_GAP, with_cells
 from nvltop.tui.render.spark_cells import SparkShape, draw_cells, joined, level
+from nvltop.tui.render.spark_style import SparkStyle
 
 MOVES_PER_LINE: Final = 6
 """Number of moves after which every cell of a line is a new one."""
@@ -35,6 +37,10 @@ SparkKeys: TypeAlias = tuple[SeriesKey, ...]
 
 Series: TypeAlias = Sequence[tuple[SparkKeys, SparkShape]]
 """Sparklines that are drawn together."""
+MadeCells: TypeAlias = "dict[tuple[object, ...], tuple[Sequence[Cells], Sequence[Cells], list[Row], bool]]"
+"""What lines were extended to: the cells before, those after and their lines, and whether they are even.
+
+The key is the cells before and the new ones."""
 
 
 def spark_title(name: str, cells: int, cell_s: float) -> str:
@@ -52,7 +58,7 @@ def first_cell(history: RateHistory, shape: SparkShape) -> int:
 class SparkLine:
     """A sparkline that can be extended."""
 
-    __slots__ = ("_newest", "_runs", "done", "first", "flat", "is_even", "lines", "shape", "uneven_until")
+    __slots__ = ("_runs", "done", "first", "flat", "is_even", "lines", "shape", "uneven_until")
 
     def __init__(self, shape: SparkShape, first: int) -> None:
         self.shape = shape
@@ -64,8 +70,6 @@ class SparkLine:
         """The lines from top to bottom, padded to the width; empty until the first call of `extend`."""
         self.flat: _Flat | None = None
         """What is shown while all halves are equal; None while they are not."""
-        self._newest = math.nan
-        """Value of the newest half that is drawn."""
         self.is_even = True
         """Whether all halves look the same."""
         self.uneven_until = -math.inf
@@ -73,8 +77,30 @@ class SparkLine:
         self._runs: Sequence[Cells] = [("", ())] * shape.rows
         """Each line from the axis outwards; all have the same roles."""
 
-    def extend(self, first: int, values: Sequence[float], until: int, roles: Sequence[str]) -> None:
-        """Draw the cells of `values` from cell `done` up to `until`, and remove those before `first`."""
+    def extend(
+        self,
+        first: int,
+        values: Sequence[float],
+        until: int,
+        roles: Sequence[str],
+        look: object = None,
+        made: MadeCells | None = None,
+    ) -> None:
+        """Draw the cells of `values` from cell `done` up to `until`, and remove those before `first`.
+
+        `made` are the cells of other lines of the same shape and roles that were extended between the same
+        cells, and `look` is that of the values, by `looks_of`. Lines that look alike share their cells, so
+        that they are drawn and compared only once.
+        """
+        before = self._runs
+        key: tuple[object, ...] = ()
+        if made is not None:
+            # When lines move they are compared by what they look like, else by whether they share it already.
+            key = id(before) if first == self.first else tuple(before), look
+            if key in made:
+                _, self._runs, self.lines, self.is_even = made[key]
+                self.first, self.done = first, until
+                return
         shape, gone, kept = self.shape, first - self.first, self.done - self.first
         columns, its = draw_cells(values, shape, roles)
         stays = not gone and bool(self.lines) and len(its) <= MAX_GAP
@@ -98,9 +124,10 @@ class SparkLine:
             ]
             self.lines = _lines(self._runs, shape)
         self.first, self.done = first, until
-        if values:
-            self._newest = values[-1]
-        self.is_even = self.is_even and self._looks_even()
+        self.is_even = self.is_even and _is_even(self._runs, shape, until - first)
+        if made is not None:
+            # With the cells before, so that no others get their id meanwhile.
+            made[key] = before, self._runs, self.lines, self.is_even
 
     @property
     def shown(self) -> list[Row]:
@@ -123,18 +150,25 @@ class SparkLine:
         flat.read = read
         return True
 
-    def _looks_even(self) -> bool:
-        shape, count = self.shape, self.done - self.first
-        if count < 2:
-            return True
-        text, roles = self._runs[0]
-        if text[0] != text[count - 1] or roles[:count].count(roles[0]) < count:
-            return False
-        height, _ = level(self._newest, shape)
-        column = shape.style.column(height, height if shape.style.halves else 0, shape.rows, shape.down)
-        return all(
-            text.count(char, 0, count) == count for (text, _), char in zip(self._runs, column, strict=True)
-        )
+
+@lru_cache(maxsize=16)  # the styles are constants
+def _even_cells(style: SparkStyle, rows: int, down: bool) -> frozenset[Sequence[str]]:
+    """Return the cells, from the axis outwards, whose halves may be equal."""
+    heights = range(style.steps * rows + 1)
+    return frozenset([style.column(h, h if style.halves else 0, rows, down) for h in heights])
+
+
+def _is_even(runs: Sequence[Cells], shape: SparkShape, count: int) -> bool:
+    """Return whether all halves of the first `count` cells may look the same."""
+    if count < 2:
+        return True
+    text, roles = runs[0]
+    if text[0] != text[count - 1] or roles[:count].count(roles[0]) < count:
+        return False
+    column = tuple([text[0] for text, _ in runs])
+    if column not in _even_cells(shape.style, shape.rows, shape.down):
+        return False
+    return all(text.count(text[0], 0, count) == count for text, _ in runs)
 
 
 def _lines(runs: Sequence[Cells], shape: SparkShape) -> list[Row]:

@@ -13,7 +13,7 @@ from textual.strip import Strip
 
 from nvltop.tui.render.cells import to_text
 from nvltop.tui.render.row import Row, section, text_of
-from nvltop.tui.render.row_changes import Piece, changes, row_width
+from nvltop.tui.render.row_changes import Compared, Piece, changes, row_width
 from nvltop.tui.widgets.direct_output import DirectOutput
 from nvltop.tui.widgets.plain_widget import PlainWidget
 
@@ -59,11 +59,12 @@ class RowsWidget(PlainWidget):
             return
         old, self._rows = self._rows, rows
         dirty = []
+        compared: Compared = {}
         for y, (before, after) in enumerate(zip_longest(old, rows, fillvalue=EMPTY_ROW)):
             if before is not after and before != after:
                 self._strips.pop(y, None)
                 # Rows whose runs differ may still have the same cells.
-                if pieces := changes(before, after):
+                if pieces := changes(before, after, compared):
                     dirty.append((y, pieces))
         if not dirty:
             return

@@ -79,10 +79,15 @@ def _cells(
     focused: int | None,
 ) -> Iterator[Row]:
     """Yield the cells of the links from index `top` on without their sparklines; `role` is that of rates."""
+    made: dict[tuple[str, str], list[Run]] = {}
     for i, ((before, after, is_down), *rates) in enumerate(zip(steady, tx, rx, strict=True), top):
         # A link that is down carries no traffic, so its rate is not unknown.
-        texts = ["-" if is_down else unit.number(rate) for rate in rates]
-        cells = *before, *cell_runs(shape.rates, [(text, role) for text in texts]), *after
+        texts = ("-", "-") if is_down else (unit.number(rates[0]), unit.number(rates[1]))
+        # Links that show the same rates share these cells, so that they are also compared only once.
+        its = made.get(texts)
+        if its is None:
+            its = made[texts] = cell_runs(shape.rates, [(text, role) for text in texts])
+        cells = *before, *its, *after
         # Sparklines keep their colours, because an inverted bar looks upside down.
         yield (("".join([text for text, _ in cells]), "selected"),) if i == focused else cells
 
