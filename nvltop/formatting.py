@@ -35,11 +35,18 @@ def _digits(number: float, width: int) -> str:
         return "0"
     if number < 0.0005:
         return "<.001"
-    room = min(width, 5) or 5
+    room = width if 0 < width < 5 else 5
     # Most numbers are formatted once; one that is rounded up to another digit needs a second try.
-    decimals = 3 if number < 10 else 2 if number < 100 else 1 if number < 1000 else 0
-    while len(text := f"{number:.{decimals}f}") > room and decimals:
+    if number < 10:
+        text, decimals = f"{number:.3f}", 3
+    elif number < 100:
+        text, decimals = f"{number:.2f}", 2
+    else:
+        decimals = 1 if number < 1000 else 0
+        text = f"{number:.{decimals}f}"
+    while len(text) > room and decimals:
         decimals -= 1
+        text = f"{number:.{decimals}f}"
     return text
 
 

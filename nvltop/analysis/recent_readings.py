@@ -147,7 +147,7 @@ class RecentReadings:
                 row = values[at : at + width]
                 totals = [t + row[column] * seconds for t, column in zip(totals, columns, strict=True)]
                 at += width
-            if sum(totals) != sum(totals):
+            if math.isnan(sum(totals)):
                 # Only a column in which a value is unknown, NaN, needs more care.
                 known = [self._means_of(column, [(place, shares, read_s)], needed_s) for column in columns]
                 means.append([mean for [mean] in known])
@@ -187,9 +187,11 @@ class RecentReadings:
         for cell in range(first + 1, first + count + 1):
             end_s = origin_s + cell * cell_s
             first_row, shares = row, []
-            while row < rows and starts_s[row] < end_s:
+            while row < rows and (start_s := starts_s[row]) < end_s:
                 row_end_s = ends_s[row]
-                shares.append(min(row_end_s, end_s) - max(starts_s[row], begin_s))
+                # Conditions, because `min` and `max` cost more than the rest.
+                last_s = row_end_s if row_end_s < end_s else end_s
+                shares.append(last_s - (start_s if start_s > begin_s else begin_s))
                 if row_end_s > end_s:
                     break
                 row += 1

@@ -168,13 +168,15 @@ def cell_runs(columns: Iterable[Column], cells: Iterable[TextRun]) -> list[Run]:
     runs: list[Run] = []
     plain = ""
     for column, (text, role) in zip(columns, cells, strict=True):
+        # Most cells are numbers that fit.
+        padded = column.pad(text) if column.left or len(text) > column.width else text.rjust(column.width)
         if role:
             if plain:
                 runs.append((plain, ""))
-            runs.append((column.pad(text), role))
+            runs.append((padded, role))
             plain = " "
         else:
-            plain += f"{column.pad(text)} "
+            plain += f"{padded} "
     if plain:
         runs.append((plain, ""))
     return runs

@@ -64,9 +64,9 @@ class DirectOutput:
         whole = "".join([text for _, text, _ in pieces])
         if to_text(whole) is not whole:
             pieces = list(_without_halves(row, pieces))
+        texts, sequences, line, x = self._texts, self._sequences, f"\x1b[{y + 1};", x + 1
         for column, text, role in pieces:
-            place = f"\x1b[{y + 1};{x + column + 1}H{text}"
-            self._texts.setdefault(self._sequences[role], []).append(place)
+            texts.setdefault(sequences[role], []).append(f"{line}{x + column}H{text}")
 
 
 def _without_halves(row: Row, pieces: Iterable[Piece]) -> Iterator[Piece]:

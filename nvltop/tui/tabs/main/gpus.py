@@ -254,11 +254,13 @@ RATE_COLUMNS: Final = ("tx", "rx", "peak_tx", "peak_rx", "share", "pcie_tx", "pc
 
 
 def _sparklines(gpus: Sequence[GpuFrame], view: ViewState, shape: GpuTableLayout) -> Sequence[Row]:
-    fulls: Sequence[Maybe[float]] = [_pcie_scale(view)] * len(gpus)
-    prefix, every_s = "pcie_", PCIE_INTERVAL_S
+    fulls: Sequence[Maybe[float]]
     if shape.linked:
         fulls = [practical_max(g.nvlink.speed_bytes_per_s, g.nvlink.ceiling) for g in gpus]
         prefix, every_s = "", 0.0
+    else:
+        fulls = [_pcie_scale(view)] * len(gpus)
+        prefix, every_s = "pcie_", PCIE_INTERVAL_S
     if shape.pair:
         return view.spark_pairs(
             "gpus", [(g.gpu.uuid, None) for g in gpus], shape.spark, fulls, every_s, prefix
