@@ -15,7 +15,7 @@ from nvltop.formatting import spark
 from nvltop.model import Gpu, GpuFrame, Link, LinkSpan, LinkState, Missing, Tick
 from nvltop.tui.render import themes
 from nvltop.tui.render.glyphs import ASCII, UNICODE
-from nvltop.tui.render.row import section
+from nvltop.tui.render.row import Row, section
 from nvltop.tui.render.row_changes import Compared, changes
 from nvltop.tui.render.spark_cells import SparkShape, draw_cells, joined, looks_of
 from nvltop.tui.render.spark_pairs import SparkPairs
@@ -313,7 +313,8 @@ def test_links_that_look_alike_share_their_sparklines_while_they_do(steps, style
     shapes = [SparkShape(cells, 0.25, full, style) for full in (FULL, FULL, FULL, FULL / 2)]
     series = {way: [((("GPU-0", i, way),), shape) for i, shape in enumerate(shapes)] for way in ("tx", "rx")}
     roles = {"tx": ROLES, "rx": ("l", "h", "f")}
-    table, shown = SparkPairs(kept, series, roles), []
+    table = SparkPairs(kept, series, roles)
+    shown: list[Row] = []
     links = tuple(Link(i, LinkState.UP) for i in range(4))
     for step_s, of_links in steps:
         now_s += step_s
