@@ -70,20 +70,20 @@ class WorkerProcess:
 
     def read(self) -> list[Item]:
         """Return the complete items that have arrived; never blocks for longer than `REST_TIMEOUT_S`."""
-        chunks = []
+        items: list[Item] = []
         while not self.ended:
             try:
                 chunk = os.read(self.fd, CHUNK)
             except BlockingIOError:
                 break
             self.ended = not chunk
-            chunks.append(chunk)
+            items += self._receiver.feed(chunk)
             if len(chunk) == CHUNK:
                 continue
             # The pipe is empty, or closed, which the next call detects.
-            if chunk.endswith(b"\n") or not select.select([self.fd], [], [], REST_TIMEOUT_S)[0]:
+            if not self._receiver.is_incomplete or not select.select([self.fd], [], [], REST_TIMEOUT_S)[0]:
                 break
-        return self._receiver.feed(b"".join(chunks))
+        return items
 
     def set_interval(self, interval_s: float) -> None:
         """Send the worker another polling interval; ignored if the worker has ended."""

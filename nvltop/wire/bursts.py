@@ -1,6 +1,6 @@
-"""Bursts of items for the pipe: each is a line of hexadecimal digits, a space and JSON.
+"""Bursts of items for the pipe: each is a header, numbers of 64 bits and JSON.
 
-    NUMBERS [names, gpus, kinds, problems, batches, others]
+    HEADER NUMBERS [names, gpus, kinds, problems, batches, others]
 
 The readings of a burst are columns, so that both ends do little for each of them:
 
@@ -11,9 +11,9 @@ The readings of a burst are columns, so that both ends do little for each of the
 - `batches`: values of one group, see `data_columns`, or counters of links, see `link_batches`.
 - `others`: the items of other kinds as `codec` describes, each with its place among all items.
 
-NUMBERS are the numbers of 64 bits, in the byte order of the machine: start, end and Unix time of each reading
-in whole microseconds, which recordings store exactly and compactly, then those of each batch. They are most
-of a burst; as a JSON string, both ends would search them for characters that JSON escapes.
+HEADER is `MARK` and the lengths of the other two in bytes. NUMBERS are in the byte order of the machine:
+start, end and Unix time of each reading in whole microseconds, which recordings store exactly and compactly,
+then those of each batch. They are most of a burst; as text, both ends would convert each byte of them.
 
 The receiver validates the items, because the driver may return anything. Python's `marshal` would take less
 time than JSON, but is not safe for untrusted input.
@@ -24,7 +24,6 @@ from __future__ import annotations
 import json
 import struct
 from array import array
-from binascii import a2b_hex, b2a_hex
 from collections.abc import Iterable, Sequence
 from itertools import chain, count, repeat
 from operator import attrgetter, mul
@@ -40,6 +39,12 @@ from nvltop.wire.names import CURRENT_GROUPS
 
 _to_json: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 """Encoder created once; `json.dumps` creates one on each call."""
+MARK: Final = b"\xffNVL"
+"""Begins each burst. JSON has no such byte, and numbers of 64 bits have hardly ever these four."""
+HEADER: Final = struct.Struct("4sII")
+"""`MARK`, then the lengths of the numbers and of the values, bytes."""
+MAX_BURST_BYTES: Final = 1 << 26
+"""Length above which a burst is not valid: hundreds of times that of all that a large node reads."""
 US: Final = 10**6
 MAX_US: Final = 1 << 63
 _OTHER_TIMES: Final = (1, 2)
@@ -93,7 +98,9 @@ class Packer:
             [_encoded_batch(shape, values, long) for shape, (_, values) in batches.items()],
             others,
         ]
-        return b"%b %b\n" % (b2a_hex(b"".join(long)), _to_json(burst).encode())
+        values = _to_json(burst).encode()
+        header = HEADER.pack(MARK, sum(map(len, long)), len(values))
+        return b"".join((header, *long, values))
 
     def _kind(self, gpu: int, data: Data, batches: _Batches) -> int:
         """Add values to a batch, and return its number; ~group if the receiver has them."""
@@ -141,14 +148,19 @@ class Receiver:
         self.rejection = ""
         """Why the last invalid item was rejected; empty if none was."""
 
+    @property
+    def is_incomplete(self) -> bool:
+        """Whether the rest of a burst is still to come."""
+        return bool(self._rest)
+
     def feed(self, chunk: bytes) -> list[Item]:
         """Return the items that are complete with this chunk."""
-        *bursts, self._rest = (self._rest + chunk).split(b"\n")
+        self._rest += chunk
         items: list[Item] = []
-        for burst in bursts:
+        while parts := self._next_burst():
             try:
-                numbers, _, values = burst.partition(b" ")
-                came = self._items(Numbers(a2b_hex(numbers)), json.loads(values, parse_constant=_refuse))
+                numbers, values = parts
+                came = self._items(Numbers(numbers), _from_json(str(values, "utf-8")))
             except _INVALID:
                 # Later bursts refer to values that were in it; earlier ones in their place would look new.
                 self._newest.clear()
@@ -158,6 +170,29 @@ class Receiver:
                 self.rejected += 1  # only this item is lost
                 self.rejection = str(error)
         return items
+
+    def _next_burst(self) -> tuple[memoryview, memoryview] | None:
+        """Remove the next burst, and return its numbers and values; None if it has not come completely.
+
+        Both are empty, which is not valid, for what precedes the next `MARK`.
+        """
+        came = self._rest
+        if came.startswith(MARK):
+            if len(came) < HEADER.size:
+                return None
+            _, numbers, values = HEADER.unpack_from(came)
+            middle = HEADER.size + numbers
+            end = middle + values
+            if end <= MAX_BURST_BYTES:
+                if len(came) < end:
+                    return None
+                self._rest = came[end:]
+                return memoryview(came)[HEADER.size : middle], memoryview(came)[middle:end]
+        elif MARK.startswith(came):
+            return None
+        again = came.find(MARK, 1)
+        self._rest = came[again:] if again > 0 else b""
+        return memoryview(b""), memoryview(b"")
 
     def _items(self, numbers: Numbers, burst: Any) -> list[Item | CodecError]:
         """Return the items of a burst, and an error in the place of each that is not valid."""
@@ -223,3 +258,6 @@ def _decoded(value: Any) -> Item | CodecError:
 
 def _refuse(name: str) -> None:
     raise CodecError(f"{name} is not a number")
+
+
+_from_json: Final = json.JSONDecoder(parse_constant=_refuse).decode

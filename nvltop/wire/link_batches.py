@@ -62,8 +62,8 @@ def encode_links(
 class Numbers:
     """The numbers of 64 bits in a burst, taken one batch after the other."""
 
-    def __init__(self, packed: bytes) -> None:
-        self._rest = memoryview(packed)
+    def __init__(self, packed: memoryview) -> None:
+        self._rest = packed
 
     def take(self, count: int) -> memoryview:
         """Return the bytes of the next `count` numbers; raise `CodecError` if there are fewer."""

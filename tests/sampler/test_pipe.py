@@ -27,19 +27,24 @@ from nvltop.model import (
 from nvltop.sampler import pipe
 from nvltop.sampler.pipe import Sender
 from nvltop.sampler.schedule import BATCH_S, RequestedInterval
-from nvltop.wire.bursts import Packer, Receiver
+from nvltop.wire.bursts import HEADER, MARK, MAX_BURST_BYTES, Packer, Receiver
 from nvltop.wire.codec import encode
 from tests.wire.test_codec import json_values
 
 
 def parts(burst: bytes) -> tuple[bytes, Any]:
-    """Return the numbers of a burst, in hexadecimal, and the rest of it."""
-    numbers, _, values = burst.partition(b" ")
-    return numbers, json.loads(values)
+    """Return the numbers of a burst, and its values."""
+    begin = HEADER.size
+    _, length, _ = HEADER.unpack(burst[:begin])
+    return burst[begin : begin + length], json.loads(burst[begin + length :])
+
+
+def burst_of(numbers: bytes, values: bytes) -> bytes:
+    return HEADER.pack(MARK, len(numbers), len(values)) + numbers + values
 
 
 def spoilt(numbers: bytes, values: Any) -> bytes:
-    return numbers + b" " + json.dumps(values).encode() + b"\n"
+    return burst_of(numbers, json.dumps(values).encode())
 
 
 def reading(data, gpu="GPU-1", start_s=1.0):
@@ -101,12 +106,13 @@ def test_any_items_pass_together(items, again):
     assert receiver.rejected == 0
 
 
-@pytest.mark.parametrize("cut", [1, 2, 14, 16, 32, 96, 112])
-def test_numbers_that_are_too_few_or_not_of_64_bits_are_rejected(cut):
+@pytest.mark.parametrize("cut", [1, 2, 7, 8, 16, 48, 56])
+def test_numbers_that_are_too_few_or_too_many_are_rejected(cut):
     burst = Packer().pack([reading(LinkCounters(Counter.RAW, Scope.LINK, (1,), (2,), (3, 4)))])
-    for text in (burst[cut:], b"xy" + burst[2:], b"00" * cut + burst):
+    numbers, values = parts(burst)
+    for other in (numbers[cut:], numbers[:-cut], bytes(cut) + numbers):
         receiver = Receiver()
-        assert receiver.feed(text) == []
+        assert receiver.feed(spoilt(other, values)) == []
         assert receiver.rejected == 1
 
 
@@ -155,11 +161,35 @@ def test_counters_of_a_wrong_shape_cost_only_themselves(counters):
     assert receiver.rejected == 2
 
 
-@pytest.mark.parametrize("garbage", [b"\xff\n", b"[[1,\n", b"7\n", b"\n", b'{"r": 1}\n'])
-def test_an_invalid_line_costs_only_itself(garbage):
+INVALID = [b"\xff", b"[[1,", b"7", b"", b'{"r": 1}', b"[NaN]", b"[" * 10**5]
+
+
+@pytest.mark.parametrize(
+    "garbage", [*map(burst_of, [b"", bytes(8)] * len(INVALID), INVALID * 2), b"\xffNV", b"7"]
+)
+def test_an_invalid_burst_costs_only_itself(garbage):
     receiver = Receiver()
     assert receiver.feed(Packer().pack([LINKS]) + garbage + Packer().pack([HOST])) == [LINKS, HOST]
     assert receiver.rejected == 1
+    assert not receiver.is_incomplete
+
+
+def test_a_receiver_does_not_wait_for_more_than_a_node_can_send():
+    receiver = Receiver()
+    assert receiver.feed(HEADER.pack(MARK, MAX_BURST_BYTES, 1) + Packer().pack([HOST])) == [HOST]
+    assert receiver.rejected == 1
+
+
+@given(st.data())
+def test_a_burst_is_incomplete_until_its_last_byte_has_come(data):
+    burst = Packer().pack(data.draw(st.lists(st.sampled_from(ITEMS))))
+    receiver = Receiver()
+    begin = data.draw(st.integers(1, len(burst) - 1))
+    assert receiver.feed(burst[:begin]) == []
+    assert receiver.is_incomplete
+    receiver.feed(burst[begin:])
+    assert not receiver.is_incomplete
+    assert receiver.rejected == 0
 
 
 def test_values_of_a_lost_burst_are_not_replaced_by_older_ones():
@@ -167,7 +197,7 @@ def test_values_of_a_lost_burst_are_not_replaced_by_older_ones():
     cold, hot = reading(Gauges(power_w=70.0)), reading(Gauges(power_w=700.0))
     assert receiver.feed(packer.pack([cold, HOST])) == [cold, HOST]
     packer.pack([hot])
-    assert receiver.feed(b"lost\n" + packer.pack([hot, LINKS])) == [LINKS]
+    assert receiver.feed(b"lost" + packer.pack([hot, LINKS])) == [LINKS]
     assert receiver.feed(packer.pack([cold, HOST])) == [cold]
     assert receiver.rejection == "values that were in a burst that is not valid"
 
@@ -176,7 +206,7 @@ def test_a_gpu_whose_name_is_lost_does_not_pass_for_another():
     packer, receiver = Packer(), Receiver()
     packer.pack([reading(Gauges(), "GPU-1")])
     both = [reading(Gauges(power_w=1.0), "GPU-1"), reading(Gauges(power_w=2.0), "GPU-2")]
-    assert receiver.feed(b"lost\n" + packer.pack(both[1:]) + packer.pack(both[:1])) == both[1:]
+    assert receiver.feed(b"lost" + packer.pack(both[1:]) + packer.pack(both[:1])) == both[1:]
 
 
 def test_times_are_in_whole_microseconds():
