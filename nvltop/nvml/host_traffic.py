@@ -44,10 +44,17 @@ class HostTrafficReader:
     _gpm_cost_s: float = field(default=0.0, init=False)
     """Duration of the last GPM sample, seconds."""
     _gpm_next_s: float = field(default=0.0, init=False)
+    _no_c2c: C2cTraffic | None = field(default=None, init=False)
+    """What GPM returned for a board without C2C; None if it was something else."""
 
-    def read(self) -> HostTraffic:
-        """Read PCIe and C2C throughput: from byte counters, else GPM, else the call that takes 20 ms."""
+    def read(self, *, with_activity: bool = True) -> HostTraffic:
+        """Read PCIe and C2C throughput: from byte counters, else GPM, else the call that takes 20 ms.
+
+        Without `with_activity` the caller does not use the GPM metrics of `GPM_COMPUTE`.
+        """
         counted, power_w = self.pcie.read_counters(), self.pcie.power_w
+        if counted and self._no_c2c and not with_activity:
+            return HostTraffic(counted, self._no_c2c, NOT_READ, power_w)
         start_s = time.monotonic()
         if start_s < self._gpm_next_s:
             return HostTraffic(counted, None, NOT_READ, power_w)
@@ -60,6 +67,7 @@ class HostTrafficReader:
         else:
             tx, rx, c2c_tx, c2c_rx = map(mib_to_bytes_per_s, span.values[len(GPM_COMPUTE) :])
             pcie, c2c = PcieTraffic(tx, rx, "gpm"), C2cTraffic(c2c_tx, c2c_rx)
+            self._no_c2c = c2c if c2c_tx in UNSUPPORTED and c2c_rx in UNSUPPORTED else None
         if counted:
             return HostTraffic(counted, c2c, span, power_w)
         if pcie.tx_bytes_per_s in UNSUPPORTED:

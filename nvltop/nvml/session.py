@@ -133,7 +133,7 @@ class GpuReader:
     def read_host_traffic(self) -> list[Reading]:
         """Read PCIe and C2C throughput, and without NVLink traffic the compute activity."""
         start = time.monotonic()
-        traffic = self.host_traffic.read()
+        traffic = self.host_traffic.read(with_activity=not self.compute.has_traffic)
         end, wall = time.monotonic(), time.time()
         read = [data for data in (traffic.pcie, traffic.c2c) if data]
         readings = [Reading(self.device.uuid, start, end, wall, data) for data in read]

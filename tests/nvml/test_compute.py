@@ -15,6 +15,7 @@ from nvltop.model import ComputeActivity, LinkCounters, Missing, PcieTraffic, kn
 from nvltop.nvml import gpm
 from nvltop.nvml.compute import NEEDS_GPM, NO_TRAFFIC, TOO_SLOW, TRAFFIC_HOLD_S
 from nvltop.nvml.driver import IMPLAUSIBLE, NO_PERMISSION
+from nvltop.nvml.host_traffic import HostTrafficReader
 from nvltop.nvml.session import GpuReader
 from nvltop.nvml.simulated import Fault
 from nvltop.nvml.utilization import MIN_SPAN_S
@@ -127,6 +128,26 @@ def test_activity_is_read_for_some_time_after_the_traffic(bench):
     spans = [r.end_s - r.start_s for r in readings]
     assert spans == pytest.approx([2.0] * len(spans))
     assert 8 <= len(readings) <= 10
+
+
+@pytest.mark.parametrize(
+    ("node", "is_spared"), [("hgx-b200", True), ("dgx-h100", False), ("gb200-tray", False)]
+)
+def test_gpm_is_not_sampled_for_what_is_known(bench, node_clock, monkeypatch, node, is_spared):
+    """Without C2C, and with byte counters of PCIe, only the activity is read by GPM."""
+
+    def read_all(samples_always: bool) -> tuple[list, int]:
+        node_clock.now = 1000.0
+        b = bench(node, "hang")
+        if samples_always:
+            monkeypatch.setattr(HostTrafficReader, "read", lambda reader, **_: true(reader))
+        return read(b, 60.0), b.library.calls["nvmlGpmSampleGet"]
+
+    true = HostTrafficReader.read
+    found, calls = read_all(False)
+    expected, all_calls = read_all(True)
+    assert found == expected
+    assert (calls < all_calls) == is_spared
 
 
 @pytest.mark.parametrize("node", ["dgx-a100", "dgx1-v100", "dgx1-p100"])
