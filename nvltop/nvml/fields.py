@@ -20,25 +20,20 @@ from nvltop.nvml.driver import IMPLAUSIBLE, Driver, reason
 ALL_LINKS: Final = 0xFFFFFFFF
 """Scope id of the sum over a GPU's links."""
 _ENTRY_BYTES: Final = sizeof(pynvml.c_nvmlFieldValue_t)
+_WORD_BYTES: Final = struct.calcsize("Q")
+_ENTRY_WORDS: Final = _ENTRY_BYTES // _WORD_BYTES
+"""Length of an entry in words of 64 bits, as which replies are handled."""
 
 
-class _Column:
-    """One member of all entries; `code` is the type of its numbers in the notation of `struct`."""
-
-    def __init__(self, member: str, code: Any) -> None:
-        size = struct.calcsize(code)
-        begin = getattr(pynvml.c_nvmlFieldValue_t, member).offset
-        self._code = code
-        self._where = slice(begin // size, None, _ENTRY_BYTES // size)
-
-    def of(self, entries: bytearray) -> memoryview:
-        return memoryview(entries).cast(self._code)[self._where]
+def _column(member: str) -> slice:
+    """Return the words of one member in all entries."""
+    return slice(getattr(pynvml.c_nvmlFieldValue_t, member).offset // _WORD_BYTES, None, _ENTRY_WORDS)
 
 
-_STAMP: Final = _Column("timestamp", "q")
-_STATUS: Final = _Column("valueType", "Q")
+_STAMP: Final = _column("timestamp")
+_STATUS: Final = _column("valueType")
 """Type of the value in the lower half, return code in the upper: all machines with NVML are little-endian."""
-_ANY: Final = _Column("value", "Q")
+_ANY: Final = _column("value")
 """The value as 64 bits, whatever its type."""
 _VALUE_OFFSET: Final = pynvml.c_nvmlFieldValue_t.value.offset
 _MEMBERS: Final = ("d", "I", "Q", "Q", "q", "i", "H")
@@ -76,7 +71,7 @@ class _Layout:
         """Entries whose value may be implausible."""
         self.is_64_bit = all(status in _UNSIGNED_64_BIT for status in columns)
         """Whether all values were read and are unsigned integers of 64 bits."""
-        self._statuses = statuses
+        self.statuses = statuses
         self._parts: dict[tuple[int, int], _Layout] = {}
         self.may_be_unanswered = 0 in columns
         """Whether only its time stamp shows that an entry of zeros was filled in."""
@@ -85,25 +80,21 @@ class _Layout:
         """Return the layout of the entries from position `begin` up to, but not including, `end`."""
         found = self._parts.get((begin, end))
         if found is None:
-            size = struct.calcsize("Q")
-            found = self._parts[begin, end] = _Layout(self._statuses[begin * size : end * size])
+            statuses = self.statuses[begin * _WORD_BYTES : end * _WORD_BYTES]
+            found = self._parts[begin, end] = _Layout(statuses)
         return found
 
 
 _layout: Final = lru_cache(MAX_LAYOUTS)(_Layout)
 
 
-def _layout_of(entries: bytearray) -> _Layout:
-    return _layout(_STATUS.of(entries).tobytes())
-
-
 class FieldValues:
     """Result of one call, in the order of the request."""
 
-    __slots__ = ("_entries", "_layout", "_values")
+    __slots__ = ("_layout", "_values", "_words")
 
-    def __init__(self, entries: bytearray, layout: _Layout) -> None:
-        self._entries = entries
+    def __init__(self, words: memoryview, layout: _Layout) -> None:
+        self._words = words
         self._layout = layout
         self._values: list[Maybe[int]] | None = None
 
@@ -111,31 +102,27 @@ class FieldValues:
     def values(self) -> list[Maybe[int]]:
         """The values, or why one could not be read."""
         if self._values is None:
-            self._values = _values(self._entries, self._layout)
+            self._values = _values(self._words, self._layout)
         return self._values
 
     @property
     def packed(self) -> bytes | None:
         """The values as the bytes of unsigned integers of 64 bits; None unless all are."""
-        return _ANY.of(self._entries).tobytes() if self._layout.is_64_bit else None
+        return self._words[_ANY].tobytes() if self._layout.is_64_bit else None
 
     @property
     def stamps_us(self) -> bytes:
         """Time stamp of each value by NVML, Unix µs, as the bytes of integers of 64 bits; 0 without one."""
-        return _STAMP.of(self._entries).tobytes()
+        return self._words[_STAMP].tobytes()
 
     def part(self, begin: int, end: int) -> FieldValues:
         """Return the values from position `begin` up to, but not including, `end`."""
-        entries = self._entries[begin * _ENTRY_BYTES : end * _ENTRY_BYTES]
-        return FieldValues(entries, self._layout.part(begin, end))
+        words = self._words[begin * _ENTRY_WORDS : end * _ENTRY_WORDS]
+        return FieldValues(words, self._layout.part(begin, end))
 
-    def are_of(self, entries: bytearray, layout: _Layout) -> bool:
-        """Return whether these entries certainly hold the same values, at whatever time."""
-        return (
-            layout is self._layout
-            and not layout.may_be_unanswered
-            and _ANY.of(entries) == _ANY.of(self._entries)
-        )
+    def are_of(self, words: memoryview, layout: _Layout) -> bool:
+        """Return whether this reply certainly holds the same values, at whatever time."""
+        return layout is self._layout and not layout.may_be_unanswered and words[_ANY] == self._words[_ANY]
 
 
 class FieldRequest:
@@ -148,6 +135,8 @@ class FieldRequest:
         for entry, (field, scope) in zip(entries, pairs, strict=True):
             entry.fieldId, entry.scopeId = field, scope
         self._blank = bytes(entries)
+        self._last_layout: _Layout | None = None
+        """Layout of the last reply, of whichever GPU."""
 
     def read(self, driver: Driver, handle: Any, gpu: int, last: object = None) -> Maybe[FieldValues]:
         """Read the fields of one GPU; a value that cannot be read has a reason of its own.
@@ -160,10 +149,14 @@ class FieldRequest:
         failure = driver.run(nvmlDeviceGetFieldValues, (handle, self._count, entries), gpu)
         if isinstance(failure, Missing):
             return failure
-        layout = _layout_of(memory)
-        if isinstance(last, FieldValues) and last.are_of(memory, layout):
+        words = memoryview(memory).cast("Q")
+        statuses = words[_STATUS].tobytes()
+        layout = self._last_layout
+        if layout is None or statuses != layout.statuses:
+            layout = self._last_layout = _layout(statuses)
+        if isinstance(last, FieldValues) and last.are_of(words, layout):
             return last
-        return FieldValues(memory, layout)
+        return FieldValues(words, layout)
 
 
 def nvmlDeviceGetFieldValues(handle: Any, count: int, entries: Any) -> None:  # noqa: N802
@@ -176,8 +169,8 @@ def nvmlDeviceGetFieldValues(handle: Any, count: int, entries: Any) -> None:  # 
         raise pynvml.NVMLError(code)
 
 
-def _values(entries: bytearray, layout: _Layout) -> list[Maybe[int]]:
-    values: list[Any] = [*layout.numbers.unpack(entries)]
+def _values(words: memoryview, layout: _Layout) -> list[Maybe[int]]:
+    values: list[Any] = [*layout.numbers.unpack(words)]
     for i in layout.checked:
         number = values[i]
         if isinstance(number, int):
@@ -187,7 +180,7 @@ def _values(entries: bytearray, layout: _Layout) -> list[Maybe[int]]:
             values[i] = IMPLAUSIBLE
         else:
             # A call succeeds if the driver filled in any entry. An entry that is all zero was not filled in.
-            values[i] = int(number) if number or _STAMP.of(entries)[i] else _UNANSWERED
+            values[i] = int(number) if number or words[_STAMP][i] else _UNANSWERED
     for i, why in layout.unread:
         values[i] = why
     return values
