@@ -102,7 +102,8 @@ class Driver:
             return reason(error.value)
         except UnicodeDecodeError:
             return UNDECODABLE
-        return clean(answer) if isinstance(answer, str) else answer
+        # `isinstance` would call a method in Python of each structure of `pynvml`.
+        return clean(answer) if type(answer) is str else answer
 
 
 class UnsupportedCache:
@@ -120,7 +121,7 @@ class UnsupportedCache:
         if cached and now < cached[0]:
             return cached[1]
         answer = read()
-        if isinstance(answer, Missing) and answer in UNSUPPORTED:
+        if type(answer) is Missing and answer in UNSUPPORTED:
             self._until[key] = (now + self.RETRY_S, answer)
         return answer
 
@@ -136,7 +137,7 @@ class UnsupportedCache:
             if cached and now < cached[0]:
                 return cached[1]
         answer = driver.run(function, args, gpu)
-        if isinstance(answer, Missing) and answer in UNSUPPORTED:
+        if type(answer) is Missing and answer in UNSUPPORTED:
             self._until[function, args[1:]] = (now + self.RETRY_S, answer)
         return answer
 

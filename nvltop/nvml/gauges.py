@@ -8,7 +8,7 @@ from typing import Any, Final
 import pynvml
 
 from nvltop.frozen import mutable
-from nvltop.model import NOT_READ, NOT_SUPPORTED, Gauges, Maybe, Missing, known
+from nvltop.model import NOT_READ, NOT_SUPPORTED, Gauges, Maybe, Missing, first_missing, known
 from nvltop.nvml.device import Device
 from nvltop.nvml.driver import IMPLAUSIBLE, UNSUPPORTED, Driver, UnsupportedCache, plausible
 from nvltop.nvml.fields import FieldRequest
@@ -16,7 +16,10 @@ from nvltop.nvml.power import POWER_AVERAGE, POWER_INSTANT, watts
 
 EVENT_REASONS_EVERY: Final = 5
 PCIE_LINK_EVERY: Final = 10
-"""Number of readings to one of the event reasons, and to one of P-state, PCIe generation and width."""
+"""Number of readings to one of the event reasons, and to one of P-state, PCIe generation and width.
+
+The second is a multiple of the first, after which those of the other values that are missing are read again.
+"""
 THROTTLE_TIME_FIELDS: Final = (74, 269, 270, 271)
 """Field ids of the throttle times (NVML_FI_DEV_CLOCKS_EVENT_REASON_*), nanoseconds, as `Gauges` has them."""
 FIRST_RENUMBERED_FIELD: Final = 269
@@ -46,7 +49,7 @@ class GaugeReader:
     _unsupported: UnsupportedCache = field(default_factory=UnsupportedCache, init=False)
     _reads: int = field(default=0, init=False)
     _reasons: Maybe[int] = field(default=NOT_READ, init=False)
-    _pcie_link: tuple[Any, ...] = field(default=(), init=False)
+    _pcie_link: tuple[Maybe[int], ...] = field(default=(), init=False)
     """P-state, PCIe generation and width."""
     _throttle_ns: tuple[list[Maybe[int]], int] = field(default=([], 0), init=False)
     """Throttle times as last read, ns, and the branch of the driver."""
@@ -57,13 +60,12 @@ class GaugeReader:
         """Read all gauges; slowly changing ones are read less often and cached."""
         if self._reads % EVENT_REASONS_EVERY == 0:
             self._reasons = self._event_reasons(now)
-        unread = any(isinstance(v, Missing) for v in self._pcie_link)
-        if self._reads % (EVENT_REASONS_EVERY if unread else PCIE_LINK_EVERY) == 0:
-            self._pcie_link = (
-                self._call(now, pynvml.nvmlDeviceGetPerformanceState),
-                plausible(self._call(now, pynvml.nvmlDeviceGetCurrPcieLinkGeneration), 1, 16),
-                plausible(self._call(now, pynvml.nvmlDeviceGetCurrPcieLinkWidth), 1, 32),
-            )
+            if self._reads % PCIE_LINK_EVERY == 0 or first_missing(self._pcie_link):
+                self._pcie_link = (
+                    plausible(self._call(now, pynvml.nvmlDeviceGetPerformanceState), 0, 15),
+                    plausible(self._call(now, pynvml.nvmlDeviceGetCurrPcieLinkGeneration), 1, 16),
+                    plausible(self._call(now, pynvml.nvmlDeviceGetCurrPcieLinkWidth), 1, 32),
+                )
         self._reads += 1
         pstate, gen, width = self._pcie_link
         used, total = self._memory(now)
@@ -71,13 +73,13 @@ class GaugeReader:
         power, throttled_s = self._read_fields(now)
         power_cap_s, sw_thermal_s, hw_thermal_s, power_brake_s = throttled_s
         return Gauges(
-            util_percent=util if isinstance(util, Missing) else plausible(_member(util, "gpu"), 0, 100),
+            util_percent=util if type(util) is Missing else plausible(_member(util, "gpu"), 0, 100),
             memory_used_bytes=used,
             memory_total_bytes=total,
             power_w=power,
             temperature_c=plausible(self._call(now, pynvml.nvmlDeviceGetTemperature, GPU_SENSOR), -60, 250),
             sm_clock_mhz=plausible(self._call(now, pynvml.nvmlDeviceGetClockInfo, SM_CLOCK), 0, 20_000),
-            pstate=plausible(pstate, 0, 15),
+            pstate=pstate,
             event_reasons=self._reasons,
             pcie_gen=gen,
             pcie_width=width,
@@ -122,9 +124,9 @@ class GaugeReader:
     def _memory(self, now: float) -> tuple[Maybe[int], Maybe[int]]:
         # Version 2 does not count the driver's reserve as used; nvidia-smi does the same.
         answer = self._call(now, pynvml.nvmlDeviceGetMemoryInfo, pynvml.nvmlMemory_v2)
-        if isinstance(answer, Missing) and answer in UNSUPPORTED and answer != NOT_SUPPORTED:
+        if type(answer) is Missing and answer in UNSUPPORTED and answer != NOT_SUPPORTED:
             answer = self._call(now, pynvml.nvmlDeviceGetMemoryInfo)
-        if isinstance(answer, Missing):
+        if type(answer) is Missing:
             return answer, answer
         used, total = _member(answer, "used"), _member(answer, "total")
         if not 0 < total < 1 << 50 or used > total:

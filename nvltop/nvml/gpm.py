@@ -176,7 +176,7 @@ class GpmStream:
             [reason(code) if code else value for code, value in _METRIC.iter_unpack(request.answer)]
         )
         unused.append(request)
-        return answer if isinstance(answer, Missing) else values
+        return answer if type(answer) is Missing else values
 
 
 def percent_to_share(percent: Maybe[float]) -> Maybe[float]:
