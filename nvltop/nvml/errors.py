@@ -10,9 +10,9 @@ import pynvml
 
 from nvltop.frozen import mutable
 from nvltop.model import LinkBer, LinkErrors, Maybe, Missing, known
-from nvltop.nvml.device import Device, read_per_link
+from nvltop.nvml.device import Device, per_link_request, read_per_link
 from nvltop.nvml.driver import UNSUPPORTED, Driver
-from nvltop.nvml.fields import FieldRequest
+from nvltop.nvml.fields import FieldRequest, FieldValues
 
 BLACKWELL: Final = 10
 HOPPER: Final = 9
@@ -81,6 +81,8 @@ class ErrorReader:
         default=(EFFECTIVE_BER, PLR_BLOCKS, PLR_RETRIES, DATA_RATE), init=False
     )
     """Fields of the quality of a link that the driver may support."""
+    _newest: tuple[FieldRequest, FieldValues, LinkErrors] | None = field(default=None, init=False)
+    """Fields that were read last, and the counts in them."""
 
     def read(self) -> Maybe[LinkErrors]:
         """Read all error counters except the kinds that the board does not count."""
@@ -159,19 +161,24 @@ class ErrorReader:
         if method == "call":
             return LinkErrors({kind: self._read_by_call(BY_CALL[kind], links) for kind in kinds})
         if method == "lane":
-            return self._read_lane_fields(kinds, links)
+            links = min(links, PER_LANE_LINKS)
+            return self._read_fields(_per_lane_request(kinds, links), kinds, links)
         ids = tuple(FIELDS_BY_METHOD[method][kind] for kind in kinds)
-        values = read_per_link(self.driver, self.device, ids, links)
-        if isinstance(values, Missing):
-            return values
-        return LinkErrors({kind: tuple(values[i]) for kind, i in zip(kinds, ids, strict=True)})
+        return self._read_fields(per_link_request(ids, links), kinds, links)
 
-    def _read_lane_fields(self, kinds: tuple[str, ...], links: int) -> Maybe[LinkErrors]:
-        n = min(links, PER_LANE_LINKS)
-        answer = _per_lane_request(kinds, n).read(self.driver, self.device.handle, self.device.index)
+    def _read_fields(self, request: FieldRequest, kinds: tuple[str, ...], links: int) -> Maybe[LinkErrors]:
+        # The counts rarely change.
+        newest = self._newest if self._newest and self._newest[0] is request else None
+        last = newest[1] if newest else None
+        answer = request.read(self.driver, self.device.handle, self.device.index, last)
         if isinstance(answer, Missing):
             return answer
-        return LinkErrors({kind: tuple(answer.values[i * n : (i + 1) * n]) for i, kind in enumerate(kinds)})
+        if newest and answer is last:
+            return newest[2]
+        values = answer.values
+        counts = {kind: tuple(values[i * links : (i + 1) * links]) for i, kind in enumerate(kinds)}
+        self._newest = request, answer, LinkErrors(counts)
+        return self._newest[2]
 
     def _read_by_call(self, counter: int, links: int) -> tuple[Maybe[int], ...]:
         return tuple(

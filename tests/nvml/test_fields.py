@@ -70,21 +70,23 @@ few = st.tuples(
 def test_an_earlier_result_is_returned_only_for_the_same_values(pairs, repeat):
     """Also if an entry of zeros is a number once, and is not filled in the next time."""
 
-    def result(answers, last=None):
+    def result(request, answers, last=None):
         def fill(handle, count, asked):
             for entry, (code, kind, bits, stamp) in zip(asked, answers, strict=True):
                 entry.nvmlReturn, entry.valueType, entry.timestamp = code, kind, stamp
                 entry.value.ullVal = bits
             return 0
 
-        return read(
-            FieldRequest(*((138, k) for k in range(len(answers)))), last, nvmlDeviceGetFieldValues=fill
-        )
+        return read(request, last, nvmlDeviceGetFieldValues=fill)
+
+    def new_request():
+        return FieldRequest(*((138, k) for k in range(len(pairs))))
 
     before, after = zip(*pairs, strict=True)
-    last = result(before)
-    again = result(before if repeat else after, last)
-    assert again.values == result(before if repeat else after).values
+    request = new_request()
+    last = result(request, before)
+    again = result(request, before if repeat else after, last)
+    assert again.values == result(new_request(), before if repeat else after).values
     assert again is last or not repeat or any(kind == 0 and not code for code, kind, *_ in before)
 
 

@@ -10,7 +10,7 @@ from nvltop.model import Call, Counter, LinkState, Missing, Scope, known
 from nvltop.nvml.call_tracker import CallTracker
 from nvltop.nvml.compute import TRAFFIC_HOLD_S
 from nvltop.nvml.driver import Driver, reason
-from nvltop.nvml.errors import NVLINK5
+from nvltop.nvml.errors import NVLINK5, ErrorReader
 from nvltop.nvml.session import GpuReader
 from nvltop.nvml.simulated import Fault
 from nvltop.sampler import schedule
@@ -189,6 +189,24 @@ def test_raw_counters_are_labelled_without_data_counters(bench):
 
     frame = bench(prepare=no_data).run(1.0)
     assert frame.gpus[0].nvlink.counter is Counter.RAW
+
+
+@pytest.mark.parametrize("node", ["hgx-b200", "dgx-h100", "dgx1-v100"])
+def test_error_counters_are_those_of_a_first_reading(bench, node):
+    """Also where the counters of the last reading are returned because the driver's answer is the same."""
+    b = bench(node, "errors")
+    same = 0
+    for reader in b.readers:
+        reader.errors.read()  # also asks for kinds that the board does not count
+        before = reader.errors.read()
+        for _ in range(40):
+            b.clock.now += 1.0
+            now = reader.errors.read()
+            assert now == ErrorReader(reader.errors.driver, reader.device).read()
+            assert (now is before) == (now == before)
+            same += now is before
+            before = now
+    assert 0 < same < 40 * len(b.readers)
 
 
 def test_per_lane_error_fields_that_stay_zero_are_not_used(bench):
