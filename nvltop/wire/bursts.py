@@ -12,8 +12,8 @@ The readings of a burst are columns, so that both ends do little for each of the
 - `others`: the items of other kinds as `codec` describes, each with its place among all items.
 
 HEADER is `MARK` and the lengths of the other two in bytes. NUMBERS are in the byte order of the machine:
-start, end and Unix time of each reading in whole microseconds, which recordings store exactly and compactly,
-then those of each batch. They are most of a burst; as text, both ends would convert each byte of them.
+start, end and Unix time of each reading as doubles, in whole microseconds, which recordings store exactly and
+compactly; then those of each batch. They are most of a burst; as text, both ends would convert each byte.
 
 The receiver validates the items, because the driver may return anything. Python's `marshal` would take less
 time than JSON, but is not safe for untrusted input.
@@ -22,11 +22,12 @@ time than JSON, but is not safe for untrusted input.
 from __future__ import annotations
 
 import json
+import math
 import struct
 from array import array
 from collections.abc import Iterable, Sequence
 from itertools import chain, count, repeat
-from operator import attrgetter, mul
+from operator import attrgetter
 from typing import Any, Final
 
 from nvltop.model import GROUPS, Data, Item, LinkCounters, Reading
@@ -47,6 +48,8 @@ MAX_BURST_BYTES: Final = 1 << 26
 """Length above which a burst is not valid: hundreds of times that of all that a large node reads."""
 US: Final = 10**6
 MAX_US: Final = 1 << 63
+WHOLE: Final = float(1 << 52)
+"""Added to a number of less than that and subtracted again, rounds it to a whole number (IEEE 754)."""
 _OTHER_TIMES: Final = (1, 2)
 """Positions of the times in the other items."""
 _LINKS: Final = GROUPS[LinkCounters]
@@ -55,6 +58,7 @@ _TIMES: Final = 3
 _COLUMNS: Final = 2
 """Length of a batch of `data_columns`."""
 _NUMBERS: Final = {name: number for number, name in enumerate(CURRENT_GROUPS)}
+_UNCHANGED: Final = {cls: ~_NUMBERS[name] for cls, name in GROUPS.items()}
 _times_of: Final = attrgetter("start_s", "end_s", "wall_s")
 _INVALID: Final = (
     AttributeError, LookupError, RecursionError, StopIteration, TypeError, ValueError, struct.error,
@@ -87,9 +91,9 @@ class Packer:
         numbers = [self._gpus[gpu] for gpu in gpus]
         batches: _Batches = {}
         kinds = [self._kind(number, r.data, batches) for number, r in zip(numbers, readings, strict=True)]
-        us = map(round, map(mul, chain.from_iterable(map(_times_of, readings)), repeat(US)))
+        us = [seconds * US + WHOLE - WHOLE for seconds in chain.from_iterable(map(_times_of, readings))]
         problems = [reading.problem for reading in readings]
-        long = [array("q", us).tobytes()]
+        long = [array("d", us).tobytes()]
         burst = [
             names,
             numbers,
@@ -105,15 +109,18 @@ class Packer:
     def _kind(self, gpu: int, data: Data, batches: _Batches) -> int:
         """Add values to a batch, and return its number; ~group if the receiver has them."""
         cls: Any = type(data)
-        newest = self._newest.get((gpu, cls))
+        key = gpu, cls
+        newest = self._newest.get(key)
         # Link counters are hardly ever equal: most have time stamps.
         if newest is data or (cls is not LinkCounters and newest == data):
-            return ~_NUMBERS[GROUPS[cls]]
-        self._newest[gpu, cls] = data
+            return _UNCHANGED[cls]
+        self._newest[key] = data
         shape, value = (isinstance(data, LinkCounters) and packed(data)) or (cls, data)
-        number, values = batches.setdefault(shape, (len(batches), []))
-        values.append(value)
-        return number
+        batch = batches.get(shape)
+        if batch is None:
+            batch = batches[shape] = len(batches), []
+        batch[1].append(value)
+        return batch[0]
 
 
 def _encoded_batch(shape: Any, values: list[Any], numbers: list[bytes]) -> list[Any]:
@@ -165,10 +172,12 @@ class Receiver:
                 # Later bursts refer to values that were in it; earlier ones in their place would look new.
                 self._newest.clear()
                 came = [CodecError("not a burst of items")]
-            items += [item for item in came if not isinstance(item, CodecError)]
-            for error in [item for item in came if isinstance(item, CodecError)]:
-                self.rejected += 1  # only this item is lost
-                self.rejection = str(error)
+            valid = [item for item in came if not isinstance(item, CodecError)]
+            items += valid
+            if len(valid) < len(came):
+                errors = [item for item in came if isinstance(item, CodecError)]
+                self.rejected += len(errors)  # only these items are lost
+                self.rejection = str(errors[-1])
         return items
 
     def _next_burst(self) -> tuple[memoryview, memoryview] | None:
@@ -227,8 +236,9 @@ class Receiver:
 
 def _times(numbers: memoryview) -> tuple[list[float], list[float], list[float]]:
     """Return the starts, ends and Unix times of readings, seconds."""
-    us = numbers.cast("q").tolist()
-    if us and min(us) < 0:
+    us = numbers.cast("d").tolist()
+    # NaN is neither the least nor the largest, but it makes the sum NaN.
+    if us and (min(us) < 0 or max(us) >= MAX_US or math.isnan(sum(us))):
         raise CodecError("not the times of readings")
     seconds = [each / US for each in us]
     return seconds[0::3], seconds[1::3], seconds[2::3]

@@ -100,15 +100,19 @@ def _values(decode: Decoder, most: int, member: type | None, column: Any, count:
         lengths, parts = column[OBJECTS]
         if max(lengths) > most:
             raise CodecError("a list that is too long")
-        values: Sequence[Any] = _split(list(_objects(member, parts, sum(lengths))), lengths, tuple)
-    elif len(column) > 1 and len(kinds := set(map(type, column))) == 1 and kinds <= NUMBER_TYPES:
+        values = _split(list(_objects(member, parts, sum(lengths))), lengths, tuple)
+        return _for_each(values, count)
+    if len(column) == 1:
+        return repeat(decode(column[0]), count)
+    if len(column) != count:
+        raise ValueError("columns of different lengths")
+    kinds = set(map(type, column))
+    if len(kinds) == 1 and kinds <= NUMBER_TYPES:
         # Of numbers of one type, all are valid if the least and the largest are.
-        ends = min(column), max(column)
-        is_valid = all(decode(end) is end for end in ends)
-        values = column if is_valid else list(map(decode, column))
-    else:
-        values = list(map(decode, column))
-    return _for_each(values, count)
+        least, largest = min(column), max(column)
+        if decode(least) is least and decode(largest) is largest:
+            return column  # type: ignore[no-any-return]
+    return list(map(decode, column))
 
 
 def _for_each(values: Sequence[T], count: int) -> Iterable[T]:

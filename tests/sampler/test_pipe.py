@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 from types import SimpleNamespace
 from typing import Any
 
@@ -84,7 +85,7 @@ def test_counters_and_time_stamps_of_64_bits_pass_unchanged(pairs, data):
     assert Receiver().feed(Packer().pack(sent)) == sent
 
 
-times = st.integers(0, 10**16).map(lambda us: us / 10**6)
+times = st.integers(0, 2**52).map(lambda us: us / 10**6)
 any_reading = st.builds(
     Reading,
     st.none() | st.sampled_from(["GPU-1", "GPU-2"]),
@@ -212,6 +213,22 @@ def test_a_gpu_whose_name_is_lost_does_not_pass_for_another():
 def test_times_are_in_whole_microseconds():
     (item,) = Receiver().feed(Packer().pack([reading(Host(), None, 1.0000004)]))
     assert (item.start_s, item.end_s) == (1.0, 1.5)
+
+
+@given(st.floats(0, 2**52 / 10**6 - 1))
+def test_times_are_rounded_to_the_nearest_microsecond(time_s):
+    (item,) = Receiver().feed(Packer().pack([Reading(None, time_s, time_s, time_s, Host())]))
+    assert item.start_s == item.end_s == item.wall_s == round(time_s * 10**6) / 10**6
+
+
+@given(st.floats(), st.integers(0, 5))
+def test_what_is_not_a_time_is_rejected(us, place):
+    burst = Packer().pack([reading(Host()), HOST])
+    begin = HEADER.size + 8 * place
+    receiver = Receiver()
+    came = receiver.feed(burst[:begin] + struct.pack("d", us) + burst[begin + 8 :])
+    assert bool(came) == (0 <= us < 1 << 63)
+    assert receiver.rejected == (not came)
 
 
 @pytest.fixture
