@@ -340,9 +340,10 @@ class RateTracker:
         base, start_s = self._base, self._base_s
         assert base is not None
         if self._always_fresh() and start_s == base.time_s:
-            seconds = elapsed_by_counter(base, sample)
+            seconds, least_s = elapsed_by_counter(base, sample)
         else:
-            seconds = [end_s - start_s]
-        rates, implausible = rates_between(base, sample, seconds, self._least_limit)
+            least_s = end_s - start_s
+            seconds = [least_s]
+        rates, implausible = rates_between(base, sample, seconds, least_s, self._least_limit)
         self._base, self._base_s, self._earliest_s = sample, end_s, max(start_s, min(earliest_s, end_s))
         return RateSpan(start_s, end_s, rates, implausible)

@@ -163,12 +163,12 @@ def join_spans(spans: list[RateSpan]) -> list[RateSpan]:
 
 
 def rates_between(
-    base: CounterSample, sample: CounterSample, times: Sequence[float], least_limit: float
+    base: CounterSample, sample: CounterSample, times: Sequence[float], least_s: float, least_limit: float
 ) -> tuple[tuple[Maybe[float], ...], Mapping[int, float]]:
     """Return the rate of each counter, and the implausible rates by position.
 
-    `times` are the seconds between the samples: for each counter, or one for all. `least_limit` is the lowest
-    of the limits of `sample`.
+    `times` are the seconds between the samples: for each counter, or one for all; `least_s` is the lowest of
+    them, and `least_limit` the lowest of the limits of `sample`.
     """
     limits = sample.limits
     try:
@@ -177,7 +177,7 @@ def rates_between(
         changes = [-1]
     if not any(changes):
         return _no_traffic(len(changes)), NONE_IMPLAUSIBLE
-    most = least_limit * MAX_PLAUSIBLE_SHARE * (min(times) + TIMING_SLACK_S)
+    most = least_limit * MAX_PLAUSIBLE_SHARE * (least_s + TIMING_SLACK_S)
     if min(changes) >= 0 and max(changes) <= most:
         # The usual case: every counter was read and plausible, so whole columns are divided at once.
         each = times if len(times) > 1 else repeat(times[0])
@@ -221,14 +221,20 @@ def _no_traffic(count: int) -> tuple[float, ...]:
     return (0.0,) * count
 
 
-def elapsed_by_counter(base: CounterSample, sample: CounterSample) -> list[float]:
-    """Return the seconds between two samples, by counter or one for all; from NVML if usable."""
+def elapsed_by_counter(base: CounterSample, sample: CounterSample) -> tuple[list[float], float]:
+    """Return the seconds between two samples, by counter or one for all, and the lowest of them.
+
+    They are from NVML if usable.
+    """
     span_s = sample.time_s - base.time_s
     if not base.stamps_us or not sample.stamps_us:
-        return [span_s]
+        return [span_s], span_s
     if not len(base.stamps_us) == len(sample.stamps_us) == len(sample.values):
-        return [elapsed_s(span_s, sample.stamps_us[0] - base.stamps_us[0])]
+        one_s = elapsed_s(span_s, sample.stamps_us[0] - base.stamps_us[0])
+        return [one_s], one_s
     each_us = list(map(sub, sample.stamps_us, base.stamps_us))
-    if _agree(span_s, min(each_us)) and _agree(span_s, max(each_us)):
-        return [us / 1e6 for us in each_us]
-    return [elapsed_s(span_s, us) for us in each_us]
+    least_us = min(each_us)
+    if _agree(span_s, least_us) and _agree(span_s, max(each_us)):
+        return [us / 1e6 for us in each_us], least_us / 1e6
+    each_s = [elapsed_s(span_s, us) for us in each_us]
+    return each_s, min(each_s)

@@ -14,7 +14,9 @@ from nvltop.analysis.rates import (
     NO_SECOND_READING,
     READING_GAP,
     TIMING_SLACK_S,
+    CounterSample,
     bytes_moved,
+    elapsed_by_counter,
     elapsed_s,
 )
 from nvltop.analysis.refresh import ALWAYS_FRESH
@@ -190,3 +192,19 @@ def test_the_rate_of_a_counter_does_not_depend_on_other_counters(each, limit, st
         return span.rates[:count], span.implausible
 
     assert rates(len(each), ()) == rates(len(each), (Missing("no answer"),))
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 1 << 51), st.integers(-200_000, 200_000)), min_size=2, max_size=6),
+    st.floats(0.01, 4.0),
+)
+def test_the_least_time_is_the_lowest_of_all(stamps, span_s):
+    """NVML's time stamps of each counter may agree with our own time or not."""
+    before = tuple(stamp for stamp, _ in stamps)
+    after = tuple(stamp + round(span_s * 1e6) + late for stamp, late in stamps)
+    base, sample = (
+        CounterSample(at_s, (0,) * len(stamps), us) for at_s, us in ((100.0, before), (100.0 + span_s, after))
+    )
+    seconds, least_s = elapsed_by_counter(base, sample)
+    assert len(seconds) == len(stamps)
+    assert least_s == min(seconds)
