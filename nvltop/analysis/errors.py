@@ -245,6 +245,9 @@ class ErrorTable:
     def update(self, time_s: float, counts_by_kind: Mapping[str, Sequence[Maybe[int]]]) -> None:
         """Add a reading: the counts of all links, by kind."""
         before, self._last = self._last, counts_by_kind
+        if counts_by_kind is before:
+            self._read_s |= dict.fromkeys(counts_by_kind, time_s)
+            return
         for kind, counts in counts_by_kind.items():
             read_s, self._read_s[kind] = self._read_s.get(kind, 0.0), time_s
             if counts == before.get(kind):

@@ -112,7 +112,8 @@ class GpuTrack:
             spans = reading.end_s > reading.start_s
             self._compute_span = (reading.start_s, reading.end_s) if spans else None
         elif isinstance(data, LinkStates):
-            if self._states != data:
+            # Mostly the same object: the worker sends again only what has changed.
+            if self._states is not data and self._states != data:
                 self._states = data
                 self._cached_summary = self._cached_totals = None
         elif isinstance(data, LinkErrors):
@@ -232,7 +233,8 @@ class GpuTrack:
         """
         self._settle()
         remotes, window, now_s = self.gpu.remotes, self._means.window, tick.mono_s
-        ages = {group: max(0.0, now_s - read_s) for group, read_s in self._read_s.items()}
+        # As `max(0.0, now_s - read_s)`, in half of the time.
+        ages = {group: now_s - s if s < now_s else 0.0 for group, s in self._read_s.items()}
         problem = self.gpu.problem or self._problem
         state = "ok" if not problem else "lost" if problem in LOST_REASONS else "unreadable"
         links = () if isinstance(remotes, Missing) else self._links(remotes, now_s)
@@ -250,7 +252,7 @@ class GpuTrack:
             ber=self._ber,
             span_s=self._span,
             pcie_span_s=self._pcie_span,
-            stale=ages.get("links", min(ages.values(), default=0.0)) > stale_s,
+            stale=(ages["links"] if "links" in ages else min(ages.values(), default=0.0)) > stale_s,
             spans=tuple(self._spans),
             mean_span_s=window.span_s if window else None,
             mean_is_step=self._means.is_step,

@@ -18,6 +18,9 @@ _MAX_EXCESS: Final = 0.05
 _WAS_RESET: Final = Missing("the driver's count was reset")
 _IMPLAUSIBLE: Final = Missing("implausible value")
 
+NOT_THROTTLED: Final = (0.0,) * 4
+"""Shares of the four reasons if none of the counts has risen."""
+
 Times = tuple[Maybe[float], ...]
 
 
@@ -49,6 +52,8 @@ class ThrottleTimes:
             return Throttling(NOT_READ, *unread)
         (start_s, before), (end_s, now) = self._readings[0], self._readings[-1]
         over_s = end_s - start_s
+        if now == before and Missing not in map(type, now):
+            return Throttling(round(over_s, 3), *NOT_THROTTLED)  # as in nearly all cases
         shares = [_share(a, b, over_s) for a, b in zip(before, now, strict=True)]
         return Throttling(round(over_s, 3), *shares)
 
@@ -57,8 +62,6 @@ def _share(before: Maybe[float], now: Maybe[float], over_s: float) -> Maybe[floa
     if isinstance(now, Missing):
         return now
     assert known(before)
-    if now == before:
-        return 0.0  # as in nearly all cases
     share = (now - before) / over_s
     if share < 0:
         return _WAS_RESET

@@ -101,6 +101,24 @@ def test_increases_are_counted_once_and_none_is_dated_too_late(readings):
             assert all(seen - after <= 60.0 for after, seen, _ in increases if now_s - seen <= 60.0)
 
 
+@given(st.lists(st.tuples(st.floats(0.1, 90.0), st.sampled_from(["same", "more", "restart"]))))
+def test_counts_that_are_the_same_object_are_counts_that_are_equal(steps):
+    """The pipe keeps equal counts one object: they are not compared, but they were read."""
+    kept, copied = ErrorTable(), ErrorTable()
+    now_s, counts = 100.0, {"replay": (0, 3), "crc": (7, Missing("timed out"))}
+    for wait_s, step in steps:
+        now_s += wait_s
+        if step == "restart":
+            kept.restart(now_s - 0.05)
+            copied.restart(now_s - 0.05)
+        elif step == "more":
+            counts = {"replay": (counts["replay"][0] + 1, 3), "crc": counts["crc"]}
+        kept.update(now_s, counts)
+        copied.update(now_s, dict(counts))
+        assert kept.at(now_s) == copied.at(now_s)
+        assert kept.sums == copied.sums
+
+
 def test_the_errors_scenario(bench):
     b = bench("dgx-h100", "errors")
     b.interval_s = 1.0

@@ -56,3 +56,14 @@ def test_what_cannot_be_is_not_shown(now, share):
     kept.add(100.0, times(10.0))
     kept.add(101.0, times(now))
     assert kept.shares.power_cap == share
+
+
+def test_counts_that_stand_still_show_no_throttling():
+    kept = ThrottleTimes()
+    for k in range(3):
+        kept.add(100.0 + k, Gauges(power_cap_s=5.0, sw_thermal_s=0.0, hw_thermal_s=1.5, power_brake_s=0.0))
+    assert kept.shares == Throttling(2.0, 0.0, 0.0, 0.0, 0.0)
+    kept = ThrottleTimes()
+    for k in range(3):
+        kept.add(100.0 + k, times(5.0))
+    assert kept.shares == Throttling(2.0, 0.0, 0.0, 0.0, NOT_SUPPORTED)
