@@ -39,7 +39,6 @@ class UsageSpans(NamedTuple):
 
     gpu_limit: float
     """Rate of all links of the GPU that a share of 1 stands for, bytes/s; NaN if it stands for some links."""
-    starts_s: list[float]
     seconds: list[float]
     shares: list[float]
     """Shares of NCCL max of the busier direction of the most used links."""
@@ -178,7 +177,7 @@ class UsageTrace:
     def between(self, start_s: float, end_s: float) -> UsageSpans:
         """Return the spans whose centre lies between two times."""
         first, last = self._indices(start_s, end_s)
-        columns = (self._starts_s, self._seconds, self._shares, self._tx, self._rx)
+        columns = (self._seconds, self._shares, self._tx, self._rx)
         limit = math.nan if self.remotes else self.gpu_limit
         return UsageSpans(limit, *(column[first:last].tolist() for column in columns))
 

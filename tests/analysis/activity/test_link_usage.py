@@ -132,7 +132,7 @@ def test_the_seconds_at_the_limit_are_those_of_the_bursts(period, duty):
 
 def test_old_spans_are_dropped():
     trace = read(Drawn(0.5), seconds=400.0)
-    assert len(trace.between(0.0, 500.0).starts_s) <= 130 * 4 + 64 + 1
+    assert len(trace.between(0.0, 500.0).seconds) <= 130 * 4 + 64 + 1
 
 
 def steady_one_by_one(rates, strictness):
@@ -206,7 +206,7 @@ def test_readings_that_show_no_rate_are_added_at_once_as_one_by_one(seed, count,
         shares[0] = shares[-1] = ends
     shares = [0.0, *shares, 0.0] * 2
     seconds = [rng.uniform(0.5, 1.5) for _ in shares]
-    spans = UsageSpans(100.0, [0.0] * len(shares), seconds, shares, shares, shares)
+    spans = UsageSpans(100.0, seconds, shares, shares, shares)
     bounds = LimitBounds(near, 0.9, 0.0)
     at_once = measure_usage(spans, bounds)
     with pytest.MonkeyPatch.context() as patch:
@@ -221,5 +221,5 @@ def test_readings_that_show_no_rate_are_added_at_once_as_one_by_one(seed, count,
 @given(st.lists(st.tuples(st.floats(0.1, 2.0), st.one_of(st.floats(0, 1), st.just(math.nan)))))
 def test_the_lengths_are_those_of_the_spans_that_were_read(spans):
     seconds, shares = [s for s, _ in spans], [w for _, w in spans]
-    found = UsageSpans(1.0, [], seconds, shares, [], [])
+    found = UsageSpans(1.0, seconds, shares, [], [])
     assert list(found.read_s) == [s for s, w in spans if w == w]
