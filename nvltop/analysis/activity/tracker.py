@@ -11,6 +11,7 @@ from math import ceil, inf
 from typing import Final
 
 from nvltop.analysis.activity import gpu_groups
+from nvltop.analysis.activity.activity_now import activity_now
 from nvltop.analysis.activity.bottleneck import BottleneckEvaluator
 from nvltop.analysis.activity.bursts import SILENCE_SHARE, burst_level
 from nvltop.analysis.activity.compute_series import ComputeSeries
@@ -22,7 +23,6 @@ from nvltop.analysis.activity.other_limits import (
     JobGpu,
     OtherLimits,
     find_other_limits,
-    first_limit,
     rank_limits,
 )
 from nvltop.analysis.activity.rank_grouping import RankGrouping
@@ -85,6 +85,10 @@ class _TrackedJob:
     activity: Activity | None = None
     other_limits: OtherLimits = NO_OTHER_LIMITS
     """What bounds the job besides NVLink, as of the last analysis."""
+    judged: Memo[Judgement] = field(default_factory=Memo)
+    """The judgement that is shown: the same object until something of it changes."""
+    shown: Memo[Activity] = field(default_factory=Memo)
+    """The activity that is shown: the same object until something of it changes."""
 
     def due(self, now_s: float) -> bool:
         """Return whether the job should be analysed again."""
@@ -217,9 +221,9 @@ class ActivityTracker:
             self._jobs[group.key] = _TrackedJob()
         over_pcie = sum([self._gauges[uuid].recent_pcie >= PCIE_BUSY_SHARE for uuid in group.gpus])
         limits = rank_limits(judged, tracked.other_limits)
-        if (over_pcie, limits) == (judged.over_pcie, judged.limits):
-            return judged
-        return replace(judged, over_pcie=over_pcie, limits=limits)
+        return tracked.judged.get(
+            (judged, over_pcie, limits), lambda: replace(judged, over_pcie=over_pcie, limits=limits)
+        )
 
     def _update_silence(self, group: GpuGroup) -> None:
         """Update the time of the last traffic of a job, and the length of its silence."""
@@ -354,22 +358,13 @@ class ActivityTracker:
         step = tracked.step_tracker.step_period(group.job is None or group.job.exact)
         if known(step) and step.silent_s > FORGET_JOB_S:
             return None
-        activity = _of_gpus(tracked.activity, group.gpus)
         if judged.silent_s and known(step):
             step = replace(step, silent_s=judged.silent_s)
-        if judged.state != "unknown":
-            activity = replace(activity, communication=judged.busy, intensity=judged.level)
-        limit = first_limit(judged, tracked.other_limits)
-        return replace(activity, step=step, limit=limit, limits=judged.limits)
-
-
-def _of_gpus(activity: Activity, gpus: tuple[str, ...]) -> Activity:
-    """Return the activity of a job that uses `gpus` now; it may have used others at the last analysis."""
-    if activity.gpus == gpus:
-        return activity
-    ranks = tuple(rank for rank in activity.ranks if rank.gpu in gpus)
-    straggler = activity.straggler if activity.straggler and activity.straggler.gpu in gpus else None
-    return replace(activity, gpus=gpus, ranks=ranks, straggler=straggler)
+        analysed, other_limits = tracked.activity, tracked.other_limits
+        return tracked.shown.get(
+            (analysed, group.gpus, step, judged, other_limits),
+            lambda: activity_now(analysed, group.gpus, step, judged, other_limits),
+        )
 
 
 def _window_s(period_s: float | None) -> float:

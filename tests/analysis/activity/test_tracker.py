@@ -153,6 +153,19 @@ def test_a_gap_in_the_readings_is_not_a_silence():
     assert after.step.silent_s < 3.0
 
 
+def test_what_does_not_change_stays_the_same_object():
+    gpus = Gpus([loud(plain(3.0, 0.4))] * 4, interval_s=1.0)
+    changes = 0
+    gpus.run(150.0)
+    for until_s in range(151, 171):
+        before = gpus.tracker.activities, gpus.tracker.judgements
+        after = gpus.run(float(until_s)), gpus.tracker.judgements
+        for now, last in zip(after, before, strict=True):
+            assert (now == last) is (now[0] is last[0])
+            changes += now != last
+    assert changes < 10
+
+
 def test_two_unknown_jobs_on_one_switch_are_separated():
     a, b = loud(plain(2.0, 0.4)), loud(plain(3.1, 0.3))
     gpus = Gpus([a, a, a, b, b, b])
