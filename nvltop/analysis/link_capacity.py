@@ -75,6 +75,5 @@ def pcie_limit(gpu: GpuFrame) -> Maybe[float]:
 
 def pcie_share(gpu: GpuFrame) -> float:
     """Return the busier PCIe direction's rate over the current speed of the link; 0 if unknown."""
-    rates = [r for r in (gpu.pcie.tx_bytes_per_s, gpu.pcie.rx_bytes_per_s) if known(r)]
-    speed = pcie_speed(gpu)
-    return max(rates) / speed if rates and speed else 0.0
+    share = busier_share(gpu.pcie.tx_bytes_per_s, gpu.pcie.rx_bytes_per_s, pcie_speed(gpu))
+    return 0.0 if isinstance(share, Missing) else share

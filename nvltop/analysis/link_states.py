@@ -29,6 +29,7 @@ from nvltop.model import (
     split_tx_rx,
     total,
 )
+from nvltop.model.missing import all_known
 
 LINK_DOWN = Missing("link is down")
 UNREAD_PART = Missing("part of the time could not be read")
@@ -278,6 +279,11 @@ def rates_of(links: Sequence[Link]) -> tuple[Sequence[Maybe[float]], Sequence[Ma
     if links.counters is None or links.counters.scope is Scope.GPU:
         return [NOT_READ] * len(links), [NOT_READ] * len(links)
     return rates_by_link(links, links.rates)
+
+
+def lacks_rates(links: Sequence[Link]) -> bool:
+    """Return whether the rate of a link may be unknown for another reason than that the link is down."""
+    return not (isinstance(links, LazyLinks) and all_known(links.rates))
 
 
 def mean_rates_of(links: Sequence[Link]) -> tuple[Sequence[Maybe[float]], Sequence[Maybe[float]]]:

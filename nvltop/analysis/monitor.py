@@ -126,17 +126,19 @@ class Monitor:
         if self._started_s is None:
             self._started_s = self._incidents.started_s = item.wall_s
         self._changes += 1
-        self._rules_due = self._rules_due or not isinstance(item, (Tick, Reading))
         if isinstance(item, Reading):
             self._read(item)
-        elif isinstance(item, Tick):
+            return
+        if isinstance(item, Tick):
             self._tick = item
             # Evaluate at ticks, not at frames, so that a replay with fewer frames has the same findings.
             self._rules_due |= self._rates_changed()
             if self._inventory and self._gpus and (self._rules_due or self._health.due(item.mono_s)):
                 self._rules_due = False
                 self._evaluate(self._inventory)
-        elif isinstance(item, Inventory):
+            return
+        self._rules_due = True
+        if isinstance(item, Inventory):
             self._take_inventory(item)
         elif isinstance(item, LogLine):
             self._incidents.take_line(item)

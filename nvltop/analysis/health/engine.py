@@ -115,17 +115,8 @@ class RuleEngine:
         """
         summary = self._summaries[group.name]
         watched_s = round(now_s - self._checked_since_s.get(group.name, now_s), 1)
-        findings: list[Finding] = []
-        pending: list[Pending] = []
-        if claims:
-            findings = [f for f in self.findings if f.rule in group.rules and f.severity is not Severity.INFO]
-            pending = [p for p in self.pending if p.finding.rule in group.rules]
-        if any(f.severity.is_problem for f in findings):
-            outcome, detail = "problem", findings[0].summary
-        elif pending:
-            outcome, detail = "pending", _pending_detail(pending[0])
-        elif findings:
-            outcome, detail = "unknown", findings[0].summary
+        if claims and (seen := self._outcome_of_claims(group)):
+            outcome, detail = seen
         elif isinstance(summary, Missing):
             outcome, detail = "unknown", summary.reason
         elif summary is None:
@@ -135,6 +126,16 @@ class RuleEngine:
             brief = round(watched_s) <= group.longest_delay_s
             outcome, detail = "fine", f"{summary} (watched {watched_s:.0f} s)" if brief else summary
         return Check(group.name, outcome, detail, watched_s)
+
+    def _outcome_of_claims(self, group: RuleGroup) -> tuple[str, str] | None:
+        """Return outcome and detail by the findings and pending conditions; None if all are information."""
+        findings = [f for f in self.findings if f.rule in group.rules and f.severity is not Severity.INFO]
+        pending = [p for p in self.pending if p.finding.rule in group.rules]
+        if any(f.severity.is_problem for f in findings):
+            return "problem", findings[0].summary
+        if pending:
+            return "pending", _pending_detail(pending[0])
+        return ("unknown", findings[0].summary) if findings else None
 
 
 def _pending_detail(pending: Pending) -> str:

@@ -8,10 +8,9 @@ from typing import Final
 from nvltop.analysis.health.claim import INFO_ONLY, UNKNOWN_ONLY, Claim, Escalation
 from nvltop.analysis.health.gpu_names import gpu_name
 from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult
-from nvltop.analysis.link_states import rates_of, summarize
+from nvltop.analysis.link_states import lacks_rates, rates_of, summarize
 from nvltop.analysis.rates import IMPLAUSIBLE_RATE
 from nvltop.model import GpuFrame, Scope, Severity, known, or_none
-from nvltop.model.missing import all_known
 from nvltop.text import counted
 
 MAX_END_DIFFERENCE: Final = 0.10
@@ -33,9 +32,9 @@ def evaluate(rule_input: RuleInput) -> RuleResult:
     for g in rule_input.gpus:
         if g.nvlink.scope is Scope.GPU:
             claims.append(_total_only(g))
-        tx, rx = rates_of(g.links)
-        if not (all_known(tx) and all_known(rx)):
-            odd = (link for link, ways in enumerate(zip(tx, rx, strict=True)) if IMPLAUSIBLE_RATE in ways)
+        if lacks_rates(g.links):
+            by_link = enumerate(zip(*rates_of(g.links), strict=True))
+            odd = [link for link, ways in by_link if IMPLAUSIBLE_RATE in ways]
             claims += [_implausible(rule_input, g, link) for link in odd]
         if to_gpus := summarize(g.links).gpu_links:
             claims += _ends(rule_input, g, by_uuid)

@@ -47,15 +47,17 @@ class EvidenceTracker:
 
     def observe(self, g: GpuFrame, bus_id: str | None, wall_s: float) -> bool:
         """Take what a GPU shows now; return whether there is new evidence."""
-        before = len(self.events), self.events[-1] if self.events else None
-        total = g.nvlink.errors_since_start
-        if known(total) and total != self._sums.get(g.gpu.uuid):
-            self._sums[g.gpu.uuid] = total
-            self.events.extend(self._jumped(g, bus_id, wall_s))
-        if g.fabric is not self._fabrics.get(g.gpu.uuid):
-            self.events.extend(_changed(self._fabrics.get(g.gpu.uuid), g.fabric, bus_id, wall_s))
-            self._fabrics[g.gpu.uuid] = g.fabric
-        return before != (len(self.events), self.events[-1] if self.events else None)
+        new: list[LogEvent] = []
+        uuid, total = g.gpu.uuid, g.nvlink.errors_since_start
+        if total != self._sums.get(uuid) and known(total):
+            self._sums[uuid] = total
+            new += self._jumped(g, bus_id, wall_s)
+        before = self._fabrics.get(uuid)
+        if g.fabric is not before:
+            new += _changed(before, g.fabric, bus_id, wall_s)
+            self._fabrics[uuid] = g.fabric
+        self.events.extend(new)
+        return bool(new)
 
     def _jumped(self, g: GpuFrame, bus_id: str | None, wall_s: float) -> Iterator[LogEvent]:
         for link, errors in errors_by_link(g.links).items():
