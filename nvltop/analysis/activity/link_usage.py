@@ -110,16 +110,15 @@ class _BurstTimes:
                 self.at += seconds
 
     def add_unresolved(self, moved: float, seconds: float) -> None:
-        """Add a burst of unknown rate with the volume `moved` within `seconds`."""
-        self.most += min(seconds, moved / self.bounds.near)
+        """Add a burst of unknown rate and volume `moved` within `seconds`; its mean is below the limit."""
+        self.most += moved / self.bounds.near
         self.unresolved += seconds
         self.moved_unresolved += moved
 
     def add_all_unresolved(self, rates: Sequence[float], seconds: Sequence[float]) -> None:
-        """Add consecutive readings of bursts of unknown rate; `rates` are their means."""
+        """Add consecutive readings of bursts of unknown rate; `rates` are their means, below the limit."""
         moved = list(map(mul, seconds, rates))
-        longest_s = map(min, seconds, [volume / self.bounds.near for volume in moved])
-        self.most = sum(longest_s, self.most)
+        self.most = sum([volume / self.bounds.near for volume in moved], self.most)
         self.unresolved = sum(seconds, self.unresolved)
         self.moved_unresolved = sum(moved, self.moved_unresolved)
 
@@ -253,11 +252,11 @@ def _add_unlike(
         if rate >= near or is_steady:
             times.add_known(span_s, rate)
             continue
-        beside = max(shares[i - 1], shares[i + 1])
-        if beside < near:
-            left = shares[i - 1] if i > a + 1 and steady[i - a - 2] else 0.0
-            right = shares[i + 1] if i < b - 2 and steady[i - a] else 0.0
-            beside = max(left, right)
+        left, right = shares[i - 1], shares[i + 1]
+        if left < near and right < near:
+            left = left if i > a + 1 and steady[i - a - 2] else 0.0
+            right = right if i < b - 2 and steady[i - a] else 0.0
+        beside = left if left > right else right
         if beside > rate:
             # The reading contains a pause that is shorter than the reading.
             times.add_known(span_s * rate / beside, beside)
@@ -289,7 +288,8 @@ def _steady_readings(rates: Sequence[float], strictness: float) -> list[bool]:
     while begin < len(rates):
         end, least, most = begin + 1, rates[begin], rates[begin]
         while end < len(rates):
-            least, most = min(least, rates[end]), max(most, rates[end])
+            rate = rates[end]
+            least, most = (rate if rate < least else least), (rate if rate > most else most)
             if most - least > spread * most:
                 break
             end += 1
@@ -309,13 +309,18 @@ def _may_be_steady(rates: Sequence[float], spread: float, needed: int) -> bool:
     for middle in range(needed - 1, len(rates), needed):
         rate = rates[middle]
         begin, end = middle, middle + 1
-        while begin > 0 and abs(rates[begin - 1] - rate) <= spread * max(rates[begin - 1], rate):
+        while begin > 0 and _alike(rates[begin - 1], rate, spread):
             begin -= 1
-        while end < len(rates) and abs(rates[end] - rate) <= spread * max(rates[end], rate):
+        while end < len(rates) and _alike(rates[end], rate, spread):
             end += 1
         if end - begin >= needed:
             return True
     return False
+
+
+def _alike(a: float, b: float, spread: float) -> bool:
+    """Return whether two rates are within a relative `spread`."""
+    return abs(a - b) <= spread * (a if a > b else b)
 
 
 def _add_short(
