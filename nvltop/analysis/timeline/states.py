@@ -70,6 +70,8 @@ class StateChanges:
         summary = summarize(g.links)
         down = summary.in_state(LinkState.DOWN)
         before = self._down.get(g.gpu.uuid)
+        if down == before:
+            return
         # A link that could not be read is neither down nor up again.
         unread = summary.in_state(LinkState.UNKNOWN)
         if before is None:
