@@ -53,7 +53,7 @@ def busier_share(tx: Maybe[float], rx: Maybe[float], speed: Maybe[float]) -> May
         return rx
     if isinstance(speed, Missing):
         return speed
-    most = tx if isinstance(rx, Missing) else max(tx, rx)
+    most = rx if not isinstance(rx, Missing) and rx > tx else tx
     return most / speed if speed else NO_LINK_UP
 
 

@@ -345,5 +345,7 @@ class RateTracker:
             least_s = end_s - start_s
             seconds = [least_s]
         rates, implausible = rates_between(base, sample, seconds, least_s, self._least_limit)
-        self._base, self._base_s, self._earliest_s = sample, end_s, max(start_s, min(earliest_s, end_s))
+        earliest_s = earliest_s if earliest_s < end_s else end_s
+        self._earliest_s = earliest_s if earliest_s > start_s else start_s
+        self._base, self._base_s = sample, end_s
         return RateSpan(start_s, end_s, rates, implausible)

@@ -46,7 +46,8 @@ MIN_GAP_S: Final = 5.0
 
 def max_gap_s(interval_s: float) -> float:
     """Return the longest time between two readings over which a rate is computed, in seconds."""
-    return max(MAX_GAP_INTERVALS * interval_s, MIN_GAP_S)
+    gap_s = MAX_GAP_INTERVALS * interval_s
+    return gap_s if gap_s > MIN_GAP_S else MIN_GAP_S
 
 
 def elapsed_s(monotonic_s: float, stamps_us: float) -> float:
@@ -55,8 +56,9 @@ def elapsed_s(monotonic_s: float, stamps_us: float) -> float:
 
 
 def _agree(monotonic_s: float, stamps_us: float) -> bool:
-    stamps_s = stamps_us / 1e6
-    return stamps_s > 0 and abs(stamps_s - monotonic_s) <= max(STAMP_SLACK_S, STAMP_SLACK_SHARE * monotonic_s)
+    stamps_s, slack_s = stamps_us / 1e6, STAMP_SLACK_SHARE * monotonic_s
+    slack_s = slack_s if slack_s > STAMP_SLACK_S else STAMP_SLACK_S
+    return stamps_s > 0 and abs(stamps_s - monotonic_s) <= slack_s
 
 
 def counting_unit(counts: Sequence[Maybe[int]]) -> int:

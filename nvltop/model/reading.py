@@ -229,7 +229,8 @@ class Cost:
 
         The value measured last may be older than a change of the requested interval.
         """
-        return max(requested_s, self.interval_s if gpu is None else self.interval_of(gpu))
+        own_s = self.interval_s if gpu is None else self.interval_of(gpu)
+        return own_s if own_s > requested_s else requested_s
 
 
 Data: TypeAlias = (

@@ -180,8 +180,10 @@ class BottleneckEvaluator:
             new = trace.traffic_between(since_s, end_s, threshold)
             job.moved_s[uuid] = job.moved_s.get(uuid, 0.0) + new.volume_s
             if new.first_s < new.last_s:
-                first = new.first_s if first is None else min(first, new.first_s)
-                job.active_s = max(job.active_s or 0.0, new.last_s)
+                if first is None or new.first_s < first:
+                    first = new.first_s
+                if job.active_s is None or new.last_s > job.active_s:
+                    job.active_s = new.last_s
         job.scanned_s = end_s
         if first is None:
             return

@@ -58,7 +58,7 @@ class GaugeHistory:
         if not self._read_s or read_s > self._read_s[-1]:
             self._read_s.append(read_s)
             self._rows.extend(self._numbers(_sample(g)))
-        old = max(0, len(self._read_s) - MAX_SAMPLES)
+        old = int(len(self._read_s) > MAX_SAMPLES)
         while old < len(self._read_s) and now_s - self._read_s[old] > HISTORY_S:
             old += 1
         if old:

@@ -89,15 +89,19 @@ class TrafficSeries:
             return
         cell_s, newest = self.cell_s, int(end_s // self.cell_s)
         self.spans += 1
-        self.usual_s += max(USUAL_WEIGHT, 1 / self.spans) * (end_s - start_s - self.usual_s)
+        weight = USUAL_WEIGHT if USUAL_WEIGHT * self.spans >= 1 else 1 / self.spans
+        self.usual_s += weight * (end_s - start_s - self.usual_s)
         if tx != tx or rx != rx:
             if newest > self.newest:
                 self._begin(newest)
             return
-        first = max(int(start_s // cell_s), newest - self._size + 1)
-        self.oldest = first if self.oldest is None else min(self.oldest, first)
+        first, least = int(start_s // cell_s), newest - self._size + 1
+        if first < least:
+            first = least
+        if self.oldest is None or first < self.oldest:
+            self.oldest = first
         # Spans come one after the other, so that cells before the newest one are complete.
-        for cell in range(max(first, self.newest), newest + 1):
+        for cell in range(first if first > self.newest else self.newest, newest + 1):
             if cell > self.newest:
                 self._begin(cell)
             begin_s = cell * cell_s

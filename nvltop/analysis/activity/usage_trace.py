@@ -113,10 +113,11 @@ class UsageTrace:
         if seconds <= 0 or practical <= 0:
             return
         self.gpu_limit = practical
-        share = max(span.tx_bytes_per_s, span.rx_bytes_per_s) / practical
+        tx, rx = span.tx_bytes_per_s, span.rx_bytes_per_s
+        share = (rx if rx > tx else tx) / practical
         for peer in span.peers:
             share = max(share, self._add_peer(peer, seconds, ceiling))
-        if share != share or span.rx_bytes_per_s != span.rx_bytes_per_s:
+        if share != share or rx != rx:
             share = math.nan
         if share == share:
             if span.start_s - self.read_s > MIN_GAP_S:
@@ -128,8 +129,8 @@ class UsageTrace:
         self._starts_s.append(span.start_s)
         self._seconds.append(seconds)
         self._shares.append(share)
-        self._tx.append(span.tx_bytes_per_s)
-        self._rx.append(span.rx_bytes_per_s)
+        self._tx.append(tx)
+        self._rx.append(rx)
         self.newest_s = span.end_s
         if len(self._starts_s) % TRIM_SPANS == 0:
             old = bisect_left(self._starts_s, span.end_s - HISTORY_S)
@@ -189,7 +190,8 @@ class UsageTrace:
             if share == share:
                 volume_s += share * seconds
             if share > threshold:
-                first_s, last_s = min(first_s, self._starts_s[i]), self._starts_s[i] + seconds
+                begin_s = self._starts_s[i]
+                first_s, last_s = (begin_s if begin_s < first_s else first_s), begin_s + seconds
         return NewTraffic(first_s, last_s, volume_s)
 
     def mean_share(self, start_s: float, end_s: float) -> float:
@@ -198,7 +200,8 @@ class UsageTrace:
         i, count = bisect_right(starts_s, start_s) - 1, len(starts_s)
         total = covered = 0.0
         while 0 <= i < count and (begin_s := starts_s[i]) < end_s:
-            shared_s = min(end_s, begin_s + seconds[i]) - max(start_s, begin_s)
+            until_s = begin_s + seconds[i]
+            shared_s = (until_s if until_s < end_s else end_s) - (begin_s if begin_s > start_s else start_s)
             if shared_s > 0:
                 total += self._shares[i] * shared_s
                 covered += shared_s

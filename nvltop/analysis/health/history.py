@@ -134,9 +134,8 @@ class RuleHistory:
                 self.ever_read.add(uuid)
             if ages_s:
                 read_s = now_s - min(ages_s.values())
-                self.last_reading_s = (
-                    read_s if self.last_reading_s is None else max(self.last_reading_s, read_s)
-                )
+                if self.last_reading_s is None or read_s > self.last_reading_s:
+                    self.last_reading_s = read_s
 
     def _count_readings_down(self, g: GpuFrame, now_s: float) -> None:
         """Count the consecutive readings in which links are down."""
@@ -155,7 +154,10 @@ class RuleHistory:
             if isinstance(g.pcie.tx_bytes_per_s, Missing):
                 continue
             first_s, last_s = self._pcie_s.setdefault(g.gpu.uuid, (now_s - 1.0, now_s - 1.0))
-            weight = min(1.0, (now_s - last_s) / min(PCIE_SMOOTHING_S, max(now_s - first_s, 1e-3)))
+            over_s = now_s - first_s
+            over_s = PCIE_SMOOTHING_S if over_s > PCIE_SMOOTHING_S else over_s if over_s > 1e-3 else 1e-3
+            weight = (now_s - last_s) / over_s
+            weight = weight if weight < 1.0 else 1.0
             before = self.pcie_share.setdefault(g.gpu.uuid, 0.0)
             self.pcie_share[g.gpu.uuid] = before + weight * (pcie_share(g) - before)
             self._pcie_s[g.gpu.uuid] = first_s, now_s

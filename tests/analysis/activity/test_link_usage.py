@@ -6,7 +6,7 @@ import math
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from nvltop.analysis.activity import link_usage
@@ -128,6 +128,26 @@ def test_the_links_to_one_gpu_are_a_limit_of_their_own():
 def test_the_seconds_at_the_limit_are_those_of_the_bursts(period, duty):
     trace = read(drawn(period, duty, 0.97, 0.01, 5))
     assert trace.at_limit_s == pytest.approx(60.0 * duty, rel=0.08)
+
+
+@given(
+    st.lists(st.tuples(st.floats(0.05, 1.5), st.floats(0.0, 1.0)), min_size=1, max_size=20),
+    st.floats(9.0, 20.0),
+    st.floats(0.1, 5.0),
+)
+def test_the_mean_share_is_weighted_by_the_time_in_common(readings, start_s, length_s):
+    trace, at_s, end_s, moved, common_s = UsageTrace(), 10.0, start_s + length_s, 0.0, 0.0
+    for seconds, share in readings:
+        trace.add(TrafficSpan(at_s, at_s + seconds, share, 0.0), 1.0, 1.0, BOUNDS.near)
+        shared_s = max(0.0, min(end_s, at_s + seconds) - max(start_s, at_s))
+        moved, common_s, at_s = moved + share * shared_s, common_s + shared_s, at_s + seconds
+    assume(abs(common_s - 0.9 * length_s) > 1e-6)
+    found = trace.mean_share(start_s, end_s)
+    # A span that began before the first one is not known.
+    if common_s > 0.9 * length_s and start_s >= 10.0:
+        assert found == pytest.approx(moved / common_s, abs=1e-9)
+    else:
+        assert math.isnan(found)
 
 
 def test_old_spans_are_dropped():
