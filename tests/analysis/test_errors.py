@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nvltop.analysis.errors import UNREAD_MINUTE, CounterTrack, ErrorTable
-from nvltop.model import Missing, known
+from nvltop.model import Maybe, Missing, known
 
 
 def test_lifetime_counts_are_not_new_errors():
@@ -105,14 +105,16 @@ def test_increases_are_counted_once_and_none_is_dated_too_late(readings):
 def test_counts_that_are_the_same_object_are_counts_that_are_equal(steps):
     """The pipe keeps equal counts one object: they are not compared, but they were read."""
     kept, copied = ErrorTable(), ErrorTable()
-    now_s, counts = 100.0, {"replay": (0, 3), "crc": (7, Missing("timed out"))}
+    now_s, replays = 100.0, 0
+    counts: dict[str, tuple[Maybe[int], ...]] = {"replay": (0, 3), "crc": (7, Missing("timed out"))}
     for wait_s, step in steps:
         now_s += wait_s
         if step == "restart":
             kept.restart(now_s - 0.05)
             copied.restart(now_s - 0.05)
         elif step == "more":
-            counts = {"replay": (counts["replay"][0] + 1, 3), "crc": counts["crc"]}
+            replays += 1
+            counts = counts | {"replay": (replays, 3)}
         kept.update(now_s, counts)
         copied.update(now_s, dict(counts))
         assert kept.at(now_s) == copied.at(now_s)
