@@ -108,17 +108,18 @@ def topology(
     direct = []
     labels = [f"GPU{g.gpu.index}" for g in gpus]
     ends = [_active_ends(g) for g in gpus]
+    lost = [_loss(g) for g in gpus]
     for i, a in enumerate(gpus):
         for j, b in enumerate(gpus):
             if i == j:
                 continue
             pair = pairs.get((a.gpu.uuid, b.gpu.uuid))
-            own_links = tuple(ends[i].direct.get(b.gpu.uuid, ()))
-            count = len(own_links) or _through_switches(ends[i], ends[j], pair)
-            unread = None if count else _unread_between(a, b)
-            p2p[i][j] = pair.p2p_nvlink if pair else NOT_READ
-            if unread in LOST_REASONS:
-                p2p[i][j] = Missing(unread)  # the status is that of the inventory, before the GPU was lost
+            gone = lost[i] or lost[j]
+            own_links = () if gone else tuple(ends[i].direct.get(b.gpu.uuid, ()))
+            count = 0 if gone else len(own_links) or _through_switches(ends[i], ends[j], pair)
+            unread = gone or (None if count else _unread_between(a, b))
+            # With a lost GPU, the status is that of the inventory from before.
+            p2p[i][j] = Missing(gone) if gone else pair.p2p_nvlink if pair else _unpaired(a, b)
             if count:
                 cells[i][j] = f"NV{count}"
             elif unread:
@@ -129,7 +130,7 @@ def topology(
                 cells[i][j] = pair.pcie
             else:
                 cells[i][j] = "?"
-                why = pair.pcie if pair and isinstance(pair.pcie, Missing) else Missing("not read yet")
+                why = pair.pcie if pair and isinstance(pair.pcie, Missing) else _unpaired(a, b)
                 missing[f"{labels[i]},{labels[j]}"] = why.reason
             traffic[i][j] = VIA_NVSWITCH if count else Missing(unread) if unread else NOT_CONNECTED
             if own_links:
@@ -141,10 +142,26 @@ def topology(
         pair_tx_bytes_per_s=tuple(map(tuple, traffic)),
         missing=missing,
     )
-    return Topology(_with_nics(matrix, gpus, layout) if layout else matrix, tuple(direct))
+    return Topology(_with_nics(matrix, gpus, lost, layout) if layout else matrix, tuple(direct))
 
 
-def _with_nics(matrix: Matrix, gpus: Sequence[GpuFrame], layout: PciLayout) -> Matrix:
+def _loss(g: GpuFrame) -> str | None:
+    """Return why nothing is known of a lost GPU; None if it is not lost."""
+    if g.gpu.problem in LOST_REASONS:
+        return g.gpu.problem
+    # The links are read more often than the inventory.
+    return next((link.state_reason for link in g.links if link.state_reason in LOST_REASONS), None)
+
+
+def _unpaired(a: GpuFrame, b: GpuFrame) -> Missing:
+    """Return why the inventory does not say what connects two GPUs: one of them could not be opened."""
+    problem = a.gpu.problem or b.gpu.problem
+    return Missing(problem) if problem else NOT_READ
+
+
+def _with_nics(
+    matrix: Matrix, gpus: Sequence[GpuFrame], lost: Sequence[str | None], layout: PciLayout
+) -> Matrix:
     """Add rows and columns of the NICs with their PCIe proximity."""
     if not layout.nics:
         return matrix
@@ -152,7 +169,10 @@ def _with_nics(matrix: Matrix, gpus: Sequence[GpuFrame], layout: PciLayout) -> M
     names = [nic.device for nic, _ in layout.nics]
     numbers = [f"NIC{i}" for i in range(len(names))]
     labels = (*matrix.labels, *(numbers if layout.numbered else names))
-    locations: list[Maybe[PciLocation]] = [layout.location(g.gpu) for g in gpus]
+    locations: list[Maybe[PciLocation]] = [
+        Missing(why) if (why := gone or g.gpu.problem) else layout.location(g.gpu)
+        for g, gone in zip(gpus, lost, strict=True)
+    ]
     locations += [location for _, location in layout.nics]
     missing = dict(matrix.missing)
     cells = []

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from nvltop.analysis import matrix
 from nvltop.model import Gpu, GpuFrame, Link, LinkState, Maybe, Missing, Pair, Remote, RemoteKind, known
+from nvltop.model.nic import Nic, PciLocation
 
 HYBRID_CUBE_MESH = """
 X NV1 NV1 NV2 NV2 SYS SYS SYS
@@ -106,3 +109,18 @@ def test_unread_level_is_a_question_mark_with_its_reason():
     assert m.cells[0][1] == "?"
     assert m.missing["GPU0,GPU1"] == "no permission"
     assert not known(m.pair_tx_bytes_per_s[0][1])
+
+
+@pytest.mark.parametrize("problem", ["GPU is lost", "no longer listed by the driver"])
+def test_what_connects_a_lost_gpu_is_unknown_in_both_directions_and_says_why(problem):
+    """The other end of its links may still be up, and its pairs and its place on PCI are no longer listed."""
+    ends = [Remote(RemoteKind.GPU, gpu=f"GPU-{i}") for i in range(2)]
+    lost = gpu(0, ends[1], state=LinkState.UNKNOWN)
+    lost = replace(lost, gpu=replace(lost.gpu, problem=problem))
+    place = PciLocation("0000:1c:00.0", ("pci0000:15",))
+    layout = matrix.PciLayout(nics=((Nic("mlx5_0", rdma=True, location=place), place),))
+    m = matrix.topology([lost, gpu(1, ends[0]), gpu(2)], {}, layout).matrix
+    for pair in ("GPU0,GPU1", "GPU1,GPU0", "GPU0,GPU2", "GPU2,GPU0", "GPU0,NIC0", "NIC0,GPU0"):
+        assert m.missing[pair] == problem, pair
+    assert {m.cells[0][1], m.cells[1][0], m.cells[0][2], m.cells[0][3]} == {"?"}
+    assert m.p2p_nvlink[0][2] == m.pair_tx_bytes_per_s[1][0] == Missing(problem)

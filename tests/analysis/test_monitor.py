@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from nvltop.analysis.monitor import Monitor
-from nvltop.model import Event, Gpu, Inventory, Missing, Reading, Tick
+from nvltop.model import Event, Gpu, Inventory, Missing, Reading, Remote, RemoteKind, Tick
 from nvltop.nvml.inventory import unopened_gpu
 
 
@@ -44,6 +46,19 @@ def test_a_gpu_that_is_no_longer_counted_keeps_its_row_until_it_is_back():
     assert (rows["GPU-a"].state, rows["GPU-a"].state_reason) == ("lost", "no longer listed by the driver")
     monitor.update(Inventory(2.0, 2.0, gpus=(Gpu(0, "GPU-b"), Gpu(1, "GPU-a"))))
     assert [(g.gpu.uuid, g.state) for g in monitor.frame().gpus] == [("GPU-b", "ok"), ("GPU-a", "ok")]
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_the_links_of_other_gpus_still_lead_to_a_lost_gpu(listed):
+    """The driver then gives only the PCI bus id of their remote end."""
+    bus, end = "00000000:61:00.0", Remote(RemoteKind.GPU, "00000000:61:00.0", "GPU-b", 4)
+    before = Gpu(0, "GPU-a", remotes=(end, Remote())), Gpu(1, "GPU-b", pci_bus_id=bus)
+    cut = replace(before[0], remotes=(replace(end, gpu=None), Remote()))
+    monitor = Monitor()
+    monitor.update(Inventory(0.0, 0.0, gpus=before))
+    gone = (unopened_gpu(1, Missing("GPU is lost")),) if listed else ()
+    monitor.update(Inventory(1.0, 1.0, gpus=(cut, *gone)))
+    assert monitor.frame().gpus[0].gpu == before[0]
 
 
 def test_readings_of_unknown_gpus_are_left_alone(bench):
