@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import field
 from typing import Any, Final
 
-from nvltop.comparison.sides import Report, Side, pair, remote_text
+from nvltop.comparison.sides import Report, Side, less_read, pair, remote_text, remotes_differ
 from nvltop.comparison.source import side_of
 from nvltop.frozen import frozen
 from nvltop.model import ErrorCount, Frame, GpuFrame, Link, Maybe, Missing, NicFrame, known
@@ -29,11 +30,22 @@ LinkKey = tuple[str, int]
 
 
 @frozen
+class Facts:
+    """What is compared of a link, or of a port of a NIC, beside its counters."""
+
+    texts: Mapping[str, str | None]
+    """State and speed; None if it could not be read."""
+    end: Report = field(default_factory=dict)
+    """The link with its remote end, as in a report; empty for a port of a NIC."""
+    reason: str = ""
+    """Why the state could not be read; empty if it was."""
+
+
+@frozen
 class BaselineLink:
     """A link, or a port of a NIC, as it was in the baseline."""
 
-    facts: Mapping[str, str | None]
-    """State, speed and remote end as text; None if it could not be read."""
+    facts: Facts
     counts: Mapping[str, Maybe[int]]
     """Lifetime counts of errors by kind."""
     since_start: Mapping[str, Maybe[int]] | None = None
@@ -96,7 +108,7 @@ def of_start(frame: Frame, name: str) -> Baseline:
     return Baseline(name, frame.started_s, links, frozenset(g.gpu.uuid for g in frame.gpus))
 
 
-def _parts(frame: Frame) -> Iterator[tuple[LinkKey, Mapping[str, str | None], Mapping[str, ErrorCount]]]:
+def _parts(frame: Frame) -> Iterator[tuple[LinkKey, Facts, Mapping[str, ErrorCount]]]:
     """Yield the links and ports of a frame with their facts and counters."""
     for g in frame.gpus:
         for link in g.links:
@@ -105,9 +117,7 @@ def _parts(frame: Frame) -> Iterator[tuple[LinkKey, Mapping[str, str | None], Ma
         yield (f.nic.device, f.port.port), _port_facts(f), f.errors
 
 
-def _of_counts(
-    facts: Mapping[str, str | None], errors: Mapping[str, ErrorCount], at_start: bool = False
-) -> BaselineLink:
+def _of_counts(facts: Facts, errors: Mapping[str, ErrorCount], at_start: bool = False) -> BaselineLink:
     if not at_start:
         counts = {kind: e.total for kind, e in errors.items()}
         return BaselineLink(facts, counts, {kind: e.since_start for kind, e in errors.items()})
@@ -131,7 +141,7 @@ def of_file(side: Side, frame: Frame) -> Baseline:
         for link in theirs.get("links") or ():
             links[matched[id(theirs)], link["index"]] = _of_report(_reported_facts(link), link)
     for nic in side.nics:
-        links[nic["name"], nic["port"]] = _of_report({"state": nic.get("state")}, nic)
+        links[nic["name"], nic["port"]] = _of_report(Facts({"state": nic.get("state")}), nic)
     node = {True: "the same node", False: "another node", None: "perhaps another node"}[pairing.same_node]
     return Baseline(
         side.name,
@@ -145,7 +155,7 @@ def of_file(side: Side, frame: Frame) -> Baseline:
     )
 
 
-def _of_report(facts: Mapping[str, str | None], link: Report) -> BaselineLink:
+def _of_report(facts: Facts, link: Report) -> BaselineLink:
     counts: dict[str, Maybe[int]] = {}
     for kind, error in (link.get("errors") or {}).items():
         reason = (error.get("missing") or {}).get("total", "could not be read then")
@@ -153,16 +163,16 @@ def _of_report(facts: Mapping[str, str | None], link: Report) -> BaselineLink:
     return BaselineLink(facts, counts)
 
 
-def _reported_facts(link: Report) -> dict[str, str | None]:
+def _reported_facts(link: Report) -> Facts:
     state = link.get("state")
-    return {
+    texts = {
         "link state": None if state in (None, "unknown") else str(state),
         "link speed": _speed(link.get("speed_bytes_per_s")),
-        "remote end": remote_text(link),
     }
+    return Facts(texts, link, str(link.get("state_reason") or ""))
 
 
-def _facts(frame: Frame, link: Link) -> dict[str, str | None]:
+def _facts(frame: Frame, link: Link) -> Facts:
     remote = link.remote
     index_of = {g.gpu.uuid: g.gpu.index for g in frame.gpus}
     report: dict[str, Any] = {
@@ -172,16 +182,16 @@ def _facts(frame: Frame, link: Link) -> dict[str, str | None]:
         "link": remote.link if known(remote.link) else None,
     }
     speed = link.speed_bytes_per_s
-    return {
+    texts = {
         "link state": None if link.state_reason else link.state.value,
         "link speed": _speed(speed if known(speed) else None),
-        "remote end": remote_text({"remote": report}),
     }
+    return Facts(texts, {"remote": report}, link.state_reason)
 
 
-def _port_facts(f: NicFrame) -> dict[str, str | None]:
+def _port_facts(f: NicFrame) -> Facts:
     state = f.port.state
-    return {"state": state if known(state) else None}
+    return Facts({"state": state if known(state) else None})
 
 
 def _speed(bytes_per_s: Any) -> str | None:
@@ -253,17 +263,27 @@ def port_changes(baseline: Baseline, f: NicFrame) -> list[FactChange]:
     return [] if then is None else _differing(then.facts, _port_facts(f))
 
 
-def _differing(before: Mapping[str, str | None], now: Mapping[str, str | None]) -> list[FactChange]:
+def _differing(before: Facts, now: Facts) -> list[FactChange]:
     found = []
-    up = before.get("link state") == now.get("link state") == "up"
-    for what, a in before.items():
-        b = now.get(what)
+    up = before.texts.get("link state") == now.texts.get("link state") == "up"
+    for what, a in before.texts.items():
+        b = now.texts.get(what)
         # A link that is not up has no speed to compare.
         if a == b or (what == "link speed" and not up):
             continue
-        unknown = "could not be read " + ("then" if a is None else "now") if None in (a, b) else ""
-        found.append(FactChange(what, a or "?", b or "?", unknown))
+        unread = _unread((before, now), 0 if a is None else 1) if None in (a, b) else ""
+        found.append(FactChange(what, a or "?", b or "?", unread))
+    differ = remotes_differ(before.end, now.end)
+    if differ is not False:
+        ends = [remote_text(facts.end) for facts in (before, now)]
+        unread = _unread((before, now), less_read(before.end, now.end)) if differ is None else ""
+        found.append(FactChange("remote end", ends[0], ends[1], unread))
     return found
+
+
+def _unread(sides: tuple[Facts, Facts], side: int) -> str:
+    reason = f" ({sides[side].reason})" if sides[side].reason else ""
+    return f"could not be read {('then', 'now')[side]}{reason}"
 
 
 def lost_links(baseline: Baseline, g: GpuFrame) -> Iterator[int]:

@@ -7,11 +7,21 @@ from typing import Any, Final
 
 from nvltop.analysis.uptime import RESET_TOLERANCE_S
 from nvltop.comparison.collector import Collector, Comparison, Difference
-from nvltop.comparison.sides import Pairing, Report, Side, pair, remote_text, time_s
-from nvltop.formatting import duration
+from nvltop.comparison.sides import (
+    Pairing,
+    Report,
+    Side,
+    less_read,
+    pair,
+    remote_text,
+    remotes_differ,
+    time_s,
+)
+from nvltop.formatting import UNKNOWN, duration
 from nvltop.model import Severity
 from nvltop.model.error_kinds import INFORMATIVE
 
+SIDES: Final = "before", "after"
 TRAFFIC_SHARE: Final = 0.1
 """Share of the earlier median by which the traffic of a GPU must differ to matter."""
 MIN_RATE: Final = 1e9
@@ -132,18 +142,23 @@ def _pcie(c: Collector, where: str, a: Report, b: Report) -> None:
 def _link(c: Collector, where: str, a: Report, b: Report, pairing: Pairing, counters: _Counters) -> None:
     states = a.get("state"), b.get("state")
     if "unknown" in states and states[0] != states[1]:
-        note = f"could not be read {'before' if states[0] == 'unknown' else 'after'}"
+        side = 0 if states[0] == "unknown" else 1
+        note = _unread(SIDES[side], (a, b)[side].get("state_reason"))
         c.found.append(Difference(where, "link state", *states, Severity.UNKNOWN, note))
     else:
         lost = states[0] == "up" and states[1] != "up"
         c.value(where, "link state", a, b, "state", Severity.CRITICAL if lost else Severity.WARNING)
     if states == ("up", "up"):
         c.value(where, "link speed", a, b, "speed_bytes_per_s", Severity.WARNING)
-    remotes = [remote_text(link) for link in (a, b)]
-    if remotes[0] == remotes[1]:
+    differ = remotes_differ(a, b)
+    if differ is False:
         c.equal("remote end")
     else:
-        c.found.append(Difference(where, "remote end", remotes[0], remotes[1], Severity.WARNING))
+        severity, note = (Severity.WARNING, "")
+        if differ is None:
+            side = less_read(a, b)
+            severity, note = Severity.UNKNOWN, _unread(SIDES[side], (a, b)[side].get("state_reason"))
+        c.found.append(Difference(where, "remote end", remote_text(a), remote_text(b), severity, note))
     for kind in sorted({*(a.get("errors") or ()), *(b.get("errors") or ())}):
         began_s = counters.began_s(b["index"], kind)
         _errors(c, where, kind, a, b, pairing, bool(counters.reset), began_s)
@@ -160,20 +175,18 @@ def _errors(
     began_s: float | None = None,
 ) -> None:
     """Compare the lifetime count of one kind of error."""
-    totals = [((of.get("errors") or {}).get(kind) or {}).get("total") for of in (a, b)]
-    before, after = totals
+    errors: list[Report] = [(of.get("errors") or {}).get(kind) or {} for of in (a, b)]
+    before, after = (error.get("total") for error in errors)
     what = f"errors: {kind}"
     alarm = kind not in INFORMATIVE
     if before == after and not (reset and before):
         if before is not None:
             c.equal("error counters")
     elif before is None or after is None:
-        side = "before" if before is None else "after"
-        c.found.append(
-            Difference(
-                where, what, before, after, Severity.UNKNOWN if alarm else Severity.INFO, f"unknown {side}"
-            )
-        )
+        side = 0 if before is None else 1
+        note = _unread(SIDES[side], (errors[side].get("missing") or {}).get("total"))
+        severity = Severity.UNKNOWN if alarm else Severity.INFO
+        c.found.append(Difference(where, what, before, after, severity, note))
     elif not pairing.comparable_counts:
         note = "lifetime counts of different nodes" if pairing.same_node is False else pairing.reason
         c.found.append(Difference(where, what, before, after, Severity.INFO, note))
@@ -191,8 +204,9 @@ def _errors(
 
 def _topology(c: Collector, a: Report, b: Report) -> None:
     """Compare the cells of the matrix, each pair once; a change of most cells of a GPU is one difference."""
-    cells = [dict(_cells(report.get("matrix") or {})) for report in (a, b)]
-    changed: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    matrices: list[Report] = [report.get("matrix") or {} for report in (a, b)]
+    cells = [dict(_cells(matrix)) for matrix in matrices]
+    changed: dict[tuple[str, str, str], list[tuple[str, str]]] = {}
     for ends, before in cells[0].items():
         after = cells[1].get(ends)
         if after is None:
@@ -200,15 +214,28 @@ def _topology(c: Collector, a: Report, b: Report) -> None:
         if before == after:
             c.equal("topology cells")
         else:
-            changed.setdefault((before, after), []).append(ends)
-    for (before, after), pairs in changed.items():
+            side = 0 if before == UNKNOWN else 1 if after == UNKNOWN else None
+            note = "" if side is None else _unread(SIDES[side], _reason_of_cell(matrices[side], ends))
+            changed.setdefault((before, after, note), []).append(ends)
+    for (before, after, note), pairs in changed.items():
+        severity = Severity.UNKNOWN if note else Severity.WARNING
         common = set(pairs[0]).intersection(*pairs[1:])
         if len(pairs) > 1 and common:
             where = f"{common.pop()} to {len(pairs)} others"
-            c.found.append(Difference(where, "topology", before, after, Severity.WARNING))
+            c.found.append(Difference(where, "topology", before, after, severity, note))
             continue
         for ends in pairs:
-            c.found.append(Difference("-".join(ends), "topology", before, after, Severity.WARNING))
+            c.found.append(Difference("-".join(ends), "topology", before, after, severity, note))
+
+
+def _reason_of_cell(matrix: Report, ends: tuple[str, str]) -> str:
+    missing: Report = matrix.get("missing") or {}
+    return str(missing.get(f"cells:{','.join(ends)}", ""))
+
+
+def _unread(side: str, reason: object) -> str:
+    """Return the note of a value that only the other side has."""
+    return f"unknown {side}: {reason}" if reason else f"unknown {side}"
 
 
 def _cells(matrix: Report) -> Iterator[tuple[tuple[str, str], str]]:

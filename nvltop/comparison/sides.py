@@ -16,6 +16,8 @@ Report: TypeAlias = "Mapping[str, Any]"
 
 REDACTED_HOST: Final = "node"
 """Host name of a redacted report, which says nothing about the node's identity."""
+REMOTE_KEYS: Final = ("pci_bus_id", "gpu", "link", "kind")
+"""What a report says of the remote end of a link; null where it could not be read."""
 MIN_COUNTED: Final = 1_000_000
 """Bytes that a link's counter must have counted before its growth says that two reports are of one node."""
 
@@ -170,6 +172,36 @@ def _counters_grew(before: Side, after: Side) -> bool:
                     return False
                 counted += a >= MIN_COUNTED
     return counted > 0
+
+
+def remotes_differ(a: Report, b: Report) -> bool | None:
+    """Return whether two links have different remote ends; None if one of them could not be read in full."""
+    ends = _remote(a), _remote(b)
+    buses, gpus, numbers, kinds = ([end.get(key) for end in ends] for key in REMOTE_KEYS)
+    if None not in kinds and kinds[0] != kinds[1]:
+        return True
+    device: bool | None = False
+    if buses[0] is None or buses[0] != buses[1]:  # one bus id is one device, whatever its number is now
+        on_both = [ids for ids in (gpus, buses) if None not in ids]
+        on_any = [ids for ids in (gpus, buses, kinds) if ids != [None, None]]
+        device = _differ((on_both or on_any or [kinds])[0])
+    number = _differ(numbers)
+    return True if device or number else None if None in (device, number) else False
+
+
+def _differ(values: Sequence[object]) -> bool | None:
+    return False if values[0] == values[1] else None if None in values else True
+
+
+def less_read(a: Report, b: Report) -> int:
+    """Return which of two links has the remote end that was read less: 0 or 1."""
+    unread = [[_remote(link).get(key) for key in REMOTE_KEYS].count(None) for link in (a, b)]
+    return 0 if unread[0] > unread[1] else 1
+
+
+def _remote(link: Report) -> Report:
+    remote: Report = link.get("remote") or {}
+    return {**remote, "kind": None} if remote.get("kind") == "unknown" else remote
 
 
 def remote_text(link: Report) -> str:

@@ -127,7 +127,7 @@ def test_a_file_of_the_same_node(before_and_after, tmp_path):
     assert count_change(baseline, after, (g.gpu.uuid, 6), "new kind", error, 1e9).increase == NOT_COUNTED
     unread = replace(g.links[6], state=LinkState.UNKNOWN, state_reason="refused")
     [fact] = fact_changes(baseline, after, g, unread)
-    assert (fact.before, fact.now, fact.note) == ("up", "?", "could not be read now")
+    assert (fact.before, fact.now, fact.note) == ("up", "?", "could not be read now (refused)")
 
 
 def test_a_file_of_another_node_is_shown_beside_but_not_subtracted(before_and_after, bench, tmp_path):

@@ -15,7 +15,7 @@ from nvltop.compare.json import to_json as compared_json
 from nvltop.compare.text import to_text
 from nvltop.comparison.collector import Comparison
 from nvltop.comparison.differences import MIN_OBSERVED_S, compare
-from nvltop.comparison.sides import Side
+from nvltop.comparison.sides import Side, less_read, remotes_differ
 from nvltop.model import Severity
 from nvltop.report.json import to_json
 
@@ -93,6 +93,51 @@ def test_a_difference_that_matters(node, change, expected):
     if expected[1] != "link speed":
         assert found[0][2:4] == expected[2:4]
     assert found[0][4] == expected[4]
+
+
+@pytest.mark.parametrize("name", ["dgx1-v100", "hgx-a100-4"])
+def test_of_a_lost_gpu_nothing_has_changed_that_could_not_be_read(bench, name):
+    """What is no longer read is unknown with its reason; the links of the other GPUs are as they were."""
+    b = bench(name, "gpu-lost")
+    before = report_of(b.run(3))
+    b.run(20)
+    b.monitor.update(b.session.open())
+    after = report_of(b.run(3))
+    found = compare(Side("a", before, BEGUN_S), Side("b", after, BEGUN_S + 23)).differences
+    assert {(d.where, d.what) for d in found if d.severity == Severity.CRITICAL} >= {("GPU 3", "state")}
+    unread = [d for d in found if d.severity == Severity.UNKNOWN]
+    assert {d.what for d in unread} >= {"topology", "link state", "errors: replay"}
+    assert {d.note for d in unread} == {"unknown after: GPU is lost"}
+    assert [d for d in found if d.severity == Severity.WARNING and not d.what.startswith("finding")] == []
+    others = [d for d in found if d.where.startswith("GPU ") and not d.where.startswith("GPU 3")]
+    assert {d.what for d in others} <= {"finding: xid-gpu", "NVLink TX", "NVLink RX", "util_percent"}
+
+
+END = {"kind": "gpu", "pci_bus_id": "0:61:0", "gpu": 3, "link": 7}
+
+
+@pytest.mark.parametrize(
+    ("end", "differ"),
+    [
+        ({}, False),
+        ({"gpu": 2}, False),  # the same device has another number
+        ({"gpu": None}, False),
+        ({"pci_bus_id": "0:51:0"}, False),  # another node with the same layout
+        ({"pci_bus_id": "0:51:0", "gpu": 2}, True),
+        ({"pci_bus_id": "0:51:0", "gpu": None}, True),
+        ({"link": 6}, True),
+        ({"link": None}, None),
+        ({"kind": "switch"}, True),
+        (dict.fromkeys(END), None),
+        ({"kind": "unknown", "pci_bus_id": None, "gpu": None, "link": None}, None),
+        ({"kind": "unknown", "pci_bus_id": None, "gpu": None, "link": 6}, True),
+    ],
+)
+def test_a_remote_end_that_could_not_be_read_does_not_differ(end, differ):
+    a, b = {"remote": END}, {"remote": END | end}
+    assert (remotes_differ(a, b), remotes_differ(b, a), remotes_differ(b, b)) == (differ, differ, False)
+    if differ is None:
+        assert (less_read(a, b), less_read(b, a)) == (1, 0)
 
 
 def test_an_increase_is_given_over_its_time(node):
