@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from ctypes import Structure, byref, c_char, c_ubyte, c_uint, c_ulonglong
+from ctypes import Structure, byref, c_char, c_ubyte, c_uint, c_ulonglong, c_void_p, cast
 from typing import Any, ClassVar, Final, Protocol
 
 import pynvml
@@ -114,9 +114,12 @@ class EventListener:
         """Whether operational events of any GPU are subscribed to."""
         self.registered = 0
         """Number of GPUs whose events are reported."""
+        self._uuids: dict[int | None, str] = {}
+        """UUIDs by handle: the driver no longer gives the UUID of a GPU that has just been lost."""
         if isinstance(self._set, Missing):
             return
         devices = [reader.device for reader in readers]
+        self._uuids |= {_address(device.handle): device.uuid for device in devices}
         for device in devices:
             supported = driver.call(pynvml.nvmlDeviceGetSupportedEventTypes, device.handle, gpu=device.index)
             wanted = sum(KINDS) & supported if known(supported) else 0
@@ -151,8 +154,10 @@ class EventListener:
         data = self._driver.call(pynvml.nvmlEventSetWait_v2, self._set, timeout_ms)
         if isinstance(data, Missing):
             return data
-        uuid = self._driver.call(pynvml.nvmlDeviceGetUUID, data.device)
-        return _by_bit(or_none(uuid), data.eventType, data.eventData)
+        gpu = self._uuids.get(_address(data.device)) or or_none(
+            self._driver.call(pynvml.nvmlDeviceGetUUID, data.device)
+        )
+        return _by_bit(gpu, data.eventType, data.eventData)
 
     def _event(self, answer: EventWait) -> Event:
         gpu = _text(answer.uuid) or None
@@ -186,6 +191,11 @@ class EventListener:
             if not isinstance(failure, Missing):
                 return int(found.xidCode)
         return None
+
+
+def _address(handle: Any) -> int | None:
+    """Return what identifies a handle of a GPU: NVML gives the same pointer each time; None for NULL."""
+    return cast(handle, c_void_p).value
 
 
 def _by_bit(gpu: str | None, event_type: int, data: int) -> Event:

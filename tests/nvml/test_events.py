@@ -53,6 +53,16 @@ def test_each_kind_of_event_is_registered_for_and_named(bench, node, kind, event
     assert events.wait(100) == TIMED_OUT
 
 
+def test_the_event_of_a_gpu_that_has_just_been_lost_is_placed_by_its_handle(bench):
+    """The driver no longer answers with its UUID."""
+    b = bench("h100-two")
+    events = listener(b)
+    b.library.machine.pending_events.append(DriverEvent(0.0, 1, XID, 79))
+    b.library.faults["nvmlDeviceGetUUID"] = Fault(pynvml.NVML_ERROR_GPU_IS_LOST)
+    event = events.wait(100)
+    assert (event.code, event.gpu) == (79, b.readers[1].device.uuid)
+
+
 def test_routine_events_are_not_reported(bench):
     b = bench("h100-two")
     events = listener(b)

@@ -30,12 +30,16 @@ RACK_STEP: Final = (
     " of this tray unless the driver requests it"
 )
 BOARD_STEP: Final = "Check the NVSwitches first: SXid lines in `dmesg`, and the fabric manager's log"
+UNPLACED_S: Final = 2.0
+"""Time in which it becomes known which GPU is lost, if the driver did not say on which an Xid occurred."""
 PROGRAM_STEP: Final = "Check the program that ran there (its peer accesses); the GPU needs no reset"
 
 
 def evaluate(rule_input: RuleInput) -> RuleResult:
     """Check the Xid events since nvltop started; earlier ones are only in the kernel log."""
-    xids = [_placed(rule_input, e) for e in rule_input.events if e.kind == "xid"]
+    now_s = rule_input.tick.mono_s
+    placed = [_placed(rule_input, e) for e in rule_input.events if e.kind == "xid"]
+    xids = [e for e in placed if e.gpu is not None or now_s - e.mono_s >= UNPLACED_S]
     claims = list(_claims(rule_input, xids)) if xids else []
     if rule_input.listening is None:
         return claims, Missing("not listening for Xids yet")
@@ -145,7 +149,7 @@ def _gpu_claim(
     # The worst code, or the newest of several, represents the GPU; a forbidden access explains the others.
     top = PEER_ACCESS if PEER_ACCESS in codes and not seen.damage and not blamed else codes[0]
     others = [code for code in codes if code != top]
-    where = gpu_name(g) if g else "A GPU"
+    where = gpu_name(g) if g else "A GPU that the driver does not identify"
     word = "Unknown Xid" if top == UNKNOWN_XID else f"Xid {top}"
     more = f" +{len(others)}" if others else ""
     meanings = " and ".join(f"{_word(code)} ({lookup(code).meaning})" for code in (top, *others))
@@ -159,7 +163,7 @@ def _gpu_claim(
     return Claim(
         rule=_rule(top),
         gpu=events[0].gpu,
-        headline=f"{word}{more} on {where}: {lookup(top).short}",
+        headline=f"{word}{more}{f' on {where}' if g else ''}: {lookup(top).short}",
         summary=summary,
         # All GPUs may report an undecided code at once: wait, as that is one finding for all of them.
         escalations=(

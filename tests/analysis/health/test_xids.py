@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from nvltop.analysis.health.xids import CALM_S, MILD_S, Evidence, severity
 from nvltop.kernel_log.catalog import XIDS
+from nvltop.model import Event
 
 from .test_down_links import cut, roots
 from .test_fires import answer
@@ -71,6 +72,17 @@ def test_a_tray_with_a_fault_of_its_own_is_not_an_echo(watched):
     assert "possible source" in found.summary
 
 
+@pytest.mark.parametrize("is_lost", [True, False])
+def test_an_xid_without_a_gpu_waits_until_a_lost_gpu_is_known(watched, is_lost):
+    """Earlier recordings do not name the GPU of Xid 79: the driver no longer gave its UUID."""
+    w = watched("hgx-a100-4", "gpu-lost" if is_lost else "training")
+    w.run(9)
+    w.bench.monitor.update(Event(w.bench.clock.now, w.wall, None, "xid", 79))
+    frames = [w.bench.frame(), *(w.step() for _ in range(6))]
+    found = {f.headline for frame in frames for f in frame.findings if f.rule == "xid-gpu"}
+    assert found == {f"Xid 79{' on GPU 3' if is_lost else ''}: fell off the bus"}
+
+
 def test_damage_on_one_gpu_shows_where_to_look(watched):
     w = watched("gb200-tray")
     w.run(3)
@@ -124,8 +136,6 @@ def test_a_severity_drops_and_ends_when_nothing_else_follows(watched, code):
 
 def test_an_xid_without_a_gpu_belongs_to_the_lost_gpu(watched):
     from dataclasses import replace
-
-    from nvltop.model import Event
 
     w = watched("h100-four")
     w.run(3)
