@@ -43,7 +43,9 @@ def initialised_again(before_s: Maybe[float], now_s: Maybe[float]) -> bool:
 
 
 def counted_s(error: ErrorCount, gpu_uptime_s: Maybe[float]) -> Maybe[float]:
-    """Return over how many seconds the total of an error counter accumulated."""
+    """Return over how many seconds the total of an error counter accumulated; missing with the total."""
+    if isinstance(error.total, Missing):
+        return error.total
     if error.reset_s is None:
         return gpu_uptime_s
     return min(error.reset_s, gpu_uptime_s) if known(gpu_uptime_s) else error.reset_s
@@ -51,9 +53,9 @@ def counted_s(error: ErrorCount, gpu_uptime_s: Maybe[float]) -> Maybe[float]:
 
 def per_day(error: ErrorCount, gpu_uptime_s: Maybe[float]) -> Maybe[float]:
     """Return the mean number of errors a day over the time in which the total accumulated."""
+    if isinstance(error.total, Missing):
+        return error.total
     over_s = counted_s(error, gpu_uptime_s)
     if isinstance(over_s, Missing):
         return over_s
-    if isinstance(error.total, Missing):
-        return error.total
     return error.total / over_s * DAY_S if over_s >= MIN_RATE_S else TOO_SHORT

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from nvltop.model import Frame, GpuFrame, Link, Maybe, Missing, total
 from nvltop.model.error_kinds import INFORMATIVE
+from nvltop.report.json_gpus import length, window
 from nvltop.report.json_values import utc
 
 if TYPE_CHECKING:
@@ -51,17 +52,20 @@ def to_csv(frame: Frame, only: Iterable[str] | None = None) -> str:
     when = utc(frame.tick.wall_s)
     for g in frame.gpus:
         if wanted is None or g.gpu.uuid in wanted:
-            span_s = g.span_s or (0.0, 0.0)
-            over_s = round(span_s[1] - span_s[0], 6) or ""
-            writer.writerow([*_row(when, g.gpu.index, "", _gpu(g)), over_s])
-            writer.writerows([*_row(when, g.gpu.index, link.index, _link(link)), over_s] for link in g.links)
+            over_s = length(g.span_s)
+            writer.writerow(_row(when, g.gpu.index, "", _gpu(g), over_s))
+            writer.writerows(_row(when, g.gpu.index, link.index, _link(link), over_s) for link in g.links)
     return out.getvalue().rstrip("\n")
 
 
-def _row(when: str, gpu: int, link: int | str, values: dict[str, Maybe[object]]) -> list[object]:
+def _row(
+    when: str, gpu: int, link: int | str, values: dict[str, Maybe[object]], over_s: Maybe[float]
+) -> list[object]:
     missing = "; ".join(f"{k}: {v.reason}" for k, v in values.items() if isinstance(v, Missing))
     cells = [values.get(title, "") for title in TITLES[3:-2]]
-    return [when, gpu, link, *("" if isinstance(c, Missing) else c for c in cells), missing]
+    over_s = window(over_s, values["tx_bytes_per_s"], values["rx_bytes_per_s"])
+    tail = [missing, "" if isinstance(over_s, Missing) else over_s]
+    return [when, gpu, link, *("" if isinstance(c, Missing) else c for c in cells), *tail]
 
 
 def _gpu(g: GpuFrame) -> dict[str, Maybe[object]]:

@@ -17,7 +17,6 @@ from nvltop.analysis.uptime import counted_s, per_day
 from nvltop.model import (
     NOT_READ,
     ErrorCount,
-    Fabric,
     Frame,
     GpuFrame,
     Link,
@@ -28,7 +27,8 @@ from nvltop.model import (
     PciLocation,
     Remote,
 )
-from nvltop.report import incidents, json_jobs, timeline
+from nvltop.report import incidents, json_gpus, json_jobs, timeline
+from nvltop.report.json_gpus import length, window
 from nvltop.report.json_values import as_object, as_value, utc
 
 if TYPE_CHECKING:
@@ -132,6 +132,8 @@ def to_json(
 
 def _gpu(g: GpuFrame, index_of: Mapping[str, int], now_s: float) -> dict[str, Any]:
     gpu, gauges, nvlink, fabric = g.gpu, g.gauges, g.nvlink, g.fabric
+    rates = nvlink.tx_bytes_per_s, nvlink.rx_bytes_per_s
+    link_rates = [rate for link in g.links for rate in (link.tx_bytes_per_s, link.rx_bytes_per_s)]
     return as_object(
         index=gpu.index,
         name=gpu.name,
@@ -175,7 +177,7 @@ def _gpu(g: GpuFrame, index_of: Mapping[str, int], now_s: float) -> dict[str, An
             tx_bytes_per_s=g.pcie.tx_bytes_per_s,
             rx_bytes_per_s=g.pcie.rx_bytes_per_s,
             source=g.pcie.source or None,
-            rates_over_s=_length(g.pcie_span_s),
+            rates_over_s=window(length(g.pcie_span_s), g.pcie.tx_bytes_per_s, g.pcie.rx_bytes_per_s),
         ),
         c2c=as_object(
             links=gpu.c2c.links,
@@ -183,16 +185,10 @@ def _gpu(g: GpuFrame, index_of: Mapping[str, int], now_s: float) -> dict[str, An
             speed_bytes_per_s=gpu.c2c.speed_bytes_per_s,
             tx_bytes_per_s=g.c2c.tx_bytes_per_s,
             rx_bytes_per_s=g.c2c.rx_bytes_per_s,
-            **(_c2c_errors(fabric) if gpu.c2c.links else {}),
+            **(json_gpus.c2c_errors(fabric) if gpu.c2c.links else {}),
         ),
-        compute=_compute(g),
-        throttling=as_object(
-            over_s=g.throttling.over_s,
-            power_cap_share=g.throttling.power_cap,
-            sw_thermal_share=g.throttling.sw_thermal,
-            hw_thermal_share=g.throttling.hw_thermal,
-            power_brake_share=g.throttling.power_brake,
-        ),
+        compute=json_gpus.compute(g),
+        throttling=json_gpus.throttling(g.throttling),
         fabric=as_object(
             state=fabric.state,
             status=fabric.status,
@@ -217,42 +213,16 @@ def _gpu(g: GpuFrame, index_of: Mapping[str, int], now_s: float) -> dict[str, An
             mean_rx_bytes_per_s=nvlink.mean_rx_bytes_per_s,
             peak_tx_bytes_per_s=nvlink.peak_tx_bytes_per_s,
             peak_rx_bytes_per_s=nvlink.peak_rx_bytes_per_s,
-            mean_over_s=_length(g.mean_span_s),
+            mean_over_s=length(g.mean_span_s),
             mean_is_step=g.mean_is_step,
-            recent_over_s=round(nvlink.recent_s, 3) or NOT_READ,
-            rates_over_s=_length(g.span_s),
-            rates_age_s=round(max(0.0, now_s - g.span_s[1]), 3) if g.span_s else NOT_READ,
+            recent_over_s=window(round(nvlink.recent_s, 3) or NOT_READ, nvlink.recent_share),
+            rates_over_s=window(length(g.span_s), *rates, *link_rates),
+            rates_age_s=window(
+                round(max(0.0, now_s - g.span_s[1]), 3) if g.span_s else NOT_READ, *rates, *link_rates
+            ),
         ),
         links=[_link(g, link, index_of) for link in g.links],
     )
-
-
-def _length(span_s: tuple[float, float] | None) -> Maybe[float]:
-    """Return the length of a span in seconds; missing for an empty one."""
-    return round(span_s[1] - span_s[0], 6) if span_s and span_s[1] > span_s[0] else NOT_READ
-
-
-def _compute(g: GpuFrame) -> dict[str, Any]:
-    compute, span_s = g.compute, g.compute_span_s
-    return as_object(
-        sm_share=compute.sm,
-        tensor_share=compute.tensor,
-        dram_share=compute.dram,
-        power_w=compute.power_w,
-        source=compute.source or None,
-        over_s=_length(span_s),
-        **({"note": compute.note} if compute.note else {}),
-    )
-
-
-def _c2c_errors(fabric: Fabric) -> dict[str, Maybe[object]]:
-    """Return the error counters of the links to the CPU, and their power state."""
-    return {
-        "crc_errors": fabric.c2c_crc_errors,
-        "replays": fabric.c2c_replays,
-        "back_to_back_replays": fabric.c2c_back_to_back_replays,
-        "power_state": fabric.c2c_power_state,
-    }
 
 
 def _quality(g: GpuFrame, link: Link) -> dict[str, Maybe[object]]:
@@ -342,7 +312,7 @@ def _nic(frame: NicFrame) -> dict[str, Any]:
         rx_bytes_per_s=frame.rx_bytes_per_s,
         ip_tx_bytes_per_s=frame.ip_tx_bytes_per_s,
         ip_rx_bytes_per_s=frame.ip_rx_bytes_per_s,
-        rates_over_s=_length(frame.span_s),
+        rates_over_s=window(length(frame.span_s), frame.tx_bytes_per_s, frame.rx_bytes_per_s),
         tx_bytes_total=port.tx_bytes,
         rx_bytes_total=port.rx_bytes,
         errors={kind: _error(count) for kind, count in frame.errors.items()},

@@ -19,6 +19,7 @@ from nvltop.model import (
     known,
 )
 from nvltop.report.activity import watched_phrase
+from nvltop.report.json_gpus import window
 from nvltop.report.json_values import as_object, utc
 
 NO_JOB: Final = Missing("none of its processes is visible")
@@ -42,7 +43,7 @@ def job(job: Job, index_of: Mapping[str, int]) -> dict[str, Any]:
         exclusive=list(job.exclusive),
         tx_bytes_per_s=job.tx_bytes_per_s,
         rx_bytes_per_s=job.rx_bytes_per_s,
-        mean_over_s=round(job.mean_over_s, 6) or NOT_READ,
+        mean_over_s=window(round(job.mean_over_s, 6) or NOT_READ, job.tx_bytes_per_s, job.rx_bytes_per_s),
         exact=job.exact,
         unlinked=unlinked
         if isinstance(unlinked, Missing)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 
 import pytest
 
 from nvltop.nvml.simulated import Fault
 from nvltop.nvml.simulated.nodes import BUILDERS
+from nvltop.report.csv import TITLES, to_csv
 from nvltop.report.json import to_json
 from nvltop.report.text import to_text
 
@@ -78,3 +81,33 @@ def test_the_keys_of_the_contract(bench):
     assert gpu["links"][0]["errors"]["replay"] == {
         "total": 0, "since_start": 0, "per_min": 0.0, "last_change_s": None,
     }  # fmt: skip
+
+
+TIMED = {
+    "pcie": {"rates_over_s": ("tx_bytes_per_s", "rx_bytes_per_s")},
+    "throttling": {
+        "over_s": ("power_cap_share", "sw_thermal_share", "hw_thermal_share", "power_brake_share")
+    },
+    "compute": {"over_s": ("sm_share", "tensor_share", "dram_share", "power_w")},
+    "nvlink": {"recent_over_s": ("recent_share",), "mean_over_s": ("mean_tx_bytes_per_s",)},
+}
+"""Times of a GPU in JSON, and the values to which each belongs."""
+
+
+@pytest.mark.parametrize("node", ["dgx1-v100", "h100-mig"])
+def test_no_time_stands_beside_values_that_are_unknown(bench, node):
+    frame = bench(node, "training" if node == "h100-mig" else "gpu-lost").run(20)
+    values = to_json(frame)
+    for gpu in values["gpus"]:
+        for group, times in TIMED.items():
+            for time, names in times.items():
+                unknown = all(gpu[group][name] is None for name in names)
+                assert gpu[group][time] is None or not unknown, (gpu["index"], group, time)
+        link_rates = [link["tx_bytes_per_s"] for link in gpu["links"]]
+        if not any(rate is not None for rate in (gpu["nvlink"]["tx_bytes_per_s"], *link_rates)):
+            assert (gpu["nvlink"]["rates_over_s"], gpu["nvlink"]["rates_age_s"]) == (None, None)
+        for error in [error for link in gpu["links"] for error in link["errors"].values()]:
+            assert error["total"] is not None or error.get("over_s") is None
+    assert unexplained(values) == []
+    for row in csv.DictReader(io.StringIO(f"{','.join(TITLES)}\n{to_csv(frame)}")):
+        assert bool(row["rates_over_s"]) == bool(row["tx_bytes_per_s"]), row
