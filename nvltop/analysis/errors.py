@@ -175,14 +175,22 @@ class CounterTrack:
     @property
     def steady(self) -> bool:
         """Whether the displayed count stays constant until the next reading."""
-        return self.changed_s is None and self.reset_s is None
+        return self.changed_s is None and self.reset_s is None and not self._old_count
+
+    @property
+    def _old_count(self) -> int:
+        """The last count of a counter that cannot be read now; 0 without one."""
+        return self._last_known[0] if self._last_known and isinstance(self.total, Missing) else 0
 
     def at(self, now_s: float) -> ErrorCount:
         """Return the count at `now_s`."""
         if self._cached:
             return self._cached
         if isinstance(self.total, Missing):
-            return ErrorCount(self.total, self.total, self.total, _age(now_s, self.changed_s))
+            old = self._last_known if self._old_count else None
+            last_known = (old[0], max(0.0, now_s - old[1])) if old else None
+            changed = _age(now_s, self.changed_s)
+            return ErrorCount(self.total, self.total, self.total, changed, last_known=last_known)
         self._shift(now_s)
         recent = self._increases or NO_INCREASES
         recent.drop_old(now_s)

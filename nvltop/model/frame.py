@@ -50,6 +50,8 @@ class ErrorCount:
     """Seconds since the counter decreased or the driver initialised the GPU again; None if it never did."""
     last_hour: int = 0
     """Increases that nvltop observed during the last hour, or since its start if that is later."""
+    last_known: tuple[int, float] | None = None
+    """If the count cannot be read now: the last one, and its age in seconds; None if that was 0 or none was read."""
 
 
 @frozen

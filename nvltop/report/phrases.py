@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from nvltop.formatting import UNKNOWN
-from nvltop.model import Frame, GpuFrame, Link, Maybe, Missing, RemoteKind, first_missing, known
+from nvltop.formatting import UNKNOWN, age
+from nvltop.model import ErrorCount, Frame, GpuFrame, Link, Maybe, Missing, RemoteKind, first_missing, known
 from nvltop.text import counted
 
 T = TypeVar("T")
@@ -91,6 +91,16 @@ def remote_name(link: Link, index_of: dict[str, int]) -> str:
     if remote.kind in names:
         return f"{names[remote.kind]}{bus}{number}"
     return f"{UNKNOWN_REMOTE}{bus}"
+
+
+def unread_count(error: ErrorCount) -> str:
+    """Return why an error counter cannot be read, and its last count; empty if it can be read."""
+    if not isinstance(error.total, Missing):
+        return ""
+    if error.last_known is None:
+        return error.total.reason
+    number, age_s = error.last_known
+    return f"{error.total.reason}; it was {number} when last read, {age(age_s)} ago"
 
 
 def text_or_unknown(value: Maybe[object]) -> str:

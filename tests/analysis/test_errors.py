@@ -41,6 +41,24 @@ def test_unread_is_unknown_and_the_errors_meanwhile_are_counted():
     assert (now.since_start, now.per_min, now.minutes) == (4, 4.0, 1)
 
 
+@pytest.mark.parametrize("rises", [False, True])
+def test_the_last_count_above_0_and_its_age_stay_known(rises):
+    track, gone = CounterTrack(), Missing("GPU is lost")
+    track.update(10.0, 5)
+    if rises:
+        track.update(12.0, 6)
+    track.update(15.0, gone)
+    for now_s in (20.0, 30.0):
+        now = track.at(now_s)
+        assert (now.total, now.last_known) == (gone, (6, now_s - 12.0) if rises else (5, now_s - 10.0))
+    track.update(35.0, 7)
+    assert track.at(36.0).last_known is None
+    never = CounterTrack()
+    for t, total in ((10.0, 0), (15.0, gone)):
+        never.update(t, total)
+    assert never.at(20.0).last_known is None
+
+
 @pytest.mark.parametrize("reads_nothing", [False, True])
 def test_errors_of_an_hour_without_a_count_are_not_those_of_the_last_minute(reads_nothing):
     track = CounterTrack()

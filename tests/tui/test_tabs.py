@@ -13,6 +13,7 @@ from textual._compositor import Compositor, LayoutUpdate
 
 from nvltop.cli import man
 from nvltop.cli.parser import parser
+from nvltop.model import LinkErrors, Missing, Reading
 from nvltop.model.error_kinds import LINK_ERROR_KINDS, PORT_ERROR_KINDS
 from nvltop.tui import keys
 from nvltop.tui.render.cells import to_text
@@ -299,6 +300,26 @@ async def test_counters_that_could_not_be_read_are_not_called_0(app, node, scena
         await pilot.press("3")
         await settle(app, pilot)
         assert words in lines(app)
+
+
+async def test_counts_that_cannot_be_read_any_more_stay_listed_whether_they_rose_or_not(app):
+    app = app("hgx-a100-4")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(app, pilot, 3.0)
+        await pilot.press("3")
+        monitor, uuid = app.feed.monitor, app.view.frame.gpus[2].gpu.uuid
+        now_s, wall_s = app.view.frame.tick.mono_s, app.view.frame.tick.wall_s
+        for errors in ({"crc": (7, 7, 0)}, {"crc": (7, 9, 0)}):
+            monitor.update(Reading(uuid, now_s, now_s, wall_s, LinkErrors(errors)))
+            now_s += 0.1
+        lost = LinkErrors({"crc": (Missing("GPU is lost"),) * 3})
+        monitor.update(Reading(uuid, now_s, now_s, wall_s, lost))
+        await settle(app, pilot)
+        rows = [row.split()[:6] for row in lines(app).splitlines() if " CRC " in row]
+        assert rows == [["2", link, "CRC", "errors", "?", "?"] for link in "01"]
+        await pilot.press("home")
+        await settle(app, pilot)
+        assert "GPU is lost; it was 7 when last read, 0." in app.main._keys.text()
 
 
 async def test_every_counter_that_moved_is_listed_and_sorted(app):

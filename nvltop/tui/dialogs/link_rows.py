@@ -13,7 +13,7 @@ from nvltop.formatting import UNKNOWN, age, count, duration, percent
 from nvltop.model import Counter, GpuFrame, Link, LinkState, Missing, known
 from nvltop.model.error_kinds import error_kind
 from nvltop.report.findings import clock, links_of
-from nvltop.report.phrases import or_reason, remote_name, tx_rx_or_reason
+from nvltop.report.phrases import or_reason, remote_name, tx_rx_or_reason, unread_count
 from nvltop.report.timeline import event_line
 from nvltop.tui.dialogs.compared_rows import COMPARED_TITLES, KIND_WIDTH, compared_counters, compared_facts
 from nvltop.tui.render.header import SEVERITY_ROLES
@@ -135,7 +135,7 @@ def _counters(view: ViewState, g: GpuFrame, link: Link) -> list[list[TextRun]]:
         over = UNKNOWN if isinstance(over_s, Missing) else age(over_s)
         seen = f"{count(error.last_hour, 7)}{count(error.since_start, 8)}{count(error.per_min, 9)}"
         numbers = f"{count(error.total, 9)}{over:>6}{seen}  {changed}"
-        why = f" ({error.total.reason})" if isinstance(error.total, Missing) else ""
+        why = f" ({unread_count(error)})" if isinstance(error.total, Missing) else ""
         lines.append([(f"{error_kind(kind).plural:{KIND_WIDTH}}{numbers}{why}", "error" if rose else "")])
     return lines or [[("no error counter of this link could be read", "dim")]]
 

@@ -11,7 +11,7 @@ from nvltop.model import Maybe, Missing, NicFrame, known
 from nvltop.model.error_kinds import error_kind
 from nvltop.report.findings import clock
 from nvltop.report.nics import nic_kind, nic_name
-from nvltop.report.phrases import or_reason, tx_rx_or_reason
+from nvltop.report.phrases import or_reason, tx_rx_or_reason, unread_count
 from nvltop.tui.render.chart import bars
 from nvltop.tui.render.glyphs import UNICODE
 from nvltop.tui.render.header import SEVERITY_ROLES
@@ -89,7 +89,7 @@ def counters(f: NicFrame) -> list[TextRun]:
         rose = has_risen(kind, error)
         changed = "-" if error.last_change_s is None else f"{age(error.last_change_s)} ago"
         numbers = f"{count(error.total, 9)}{count(error.since_start, 8)}{count(error.per_min, 9)}  {changed}"
-        why = f" ({error.total.reason})" if isinstance(error.total, Missing) else ""
+        why = f" ({unread_count(error)})" if isinstance(error.total, Missing) else ""
         name = error_kind(kind).plural[: KIND_WIDTH - 1]
         lines.append((f"{name:{KIND_WIDTH}}{numbers}{why}", "error" if rose else ""))
     return lines or [("this port has no error counters", "dim")]

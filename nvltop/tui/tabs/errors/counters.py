@@ -60,7 +60,7 @@ class CounterRow:
 
 
 def counters(view: ViewState) -> list[CounterRow]:
-    """Return the counters that are not zero, or rose before they became unreadable.
+    """Return the counters that are not zero, or were not before they became unreadable.
 
     With a baseline, those that were not zero in it are returned as well.
     """
@@ -82,8 +82,8 @@ def counters(view: ViewState) -> list[CounterRow]:
 
 
 def _counts(view: ViewState, key: tuple[str, int], kind: str, error: ErrorCount) -> bool:
-    # What rose while nvltop watched stays in the list when it cannot be read any more.
-    if error.total if known(error.total) else error.last_change_s is not None:
+    # What cannot be read any more stays in the list: as unknown, with its last count.
+    if error.total if known(error.total) else error.last_known:
         return True
     then = view.baseline.links.get(key) if view.baseline else None
     before = then.counts.get(kind, 0) if then else 0

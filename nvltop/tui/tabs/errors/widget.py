@@ -14,6 +14,7 @@ from nvltop.comparison.baseline import TOO_SHORT, CountChange
 from nvltop.formatting import UNKNOWN, age, count, small_number
 from nvltop.model import GpuFrame, Missing, first_missing, known
 from nvltop.model.error_kinds import INFORMATIVE
+from nvltop.report.phrases import unread_count
 from nvltop.text import counted
 from nvltop.tui import keys
 from nvltop.tui.dialogs import pages
@@ -192,10 +193,12 @@ class ErrorsTab(ListTab[CounterRow]):
         return (*super().keys(), keys.COMPARE.on_bar("EndCmp" if self.view.baseline else ""))
 
     def status(self) -> str:
-        """Return what a reader must know to judge the selected difference, or which counters are missing."""
+        """Return what a reader must know to judge the selected row, or which counters are missing."""
+        if self.selected is None:
+            return ""
         if self.view.baseline:
-            return _note(self.selected) if self.selected else ""
-        return _unread(self.view.gpus) if self.selected else ""
+            return _note(self.selected)
+        return unread_count(self.selected.error) or _unread(self.view.gpus)
 
     def action_enter(self) -> None:
         """Open the link, NIC or GPU of the selected counter."""
