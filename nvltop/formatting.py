@@ -142,18 +142,23 @@ def age(seconds: float) -> str:
     """Return a duration: `0.3s`, `42s`, `6m`, `3h`, `2d`."""
     if seconds < 9.95:
         return f"{seconds:.1f}s"
-    for limit, size, unit in ((90, 1, "s"), (5400, 60, "m"), (129600, 3600, "h")):
-        if seconds < limit:
-            return f"{seconds / size:.0f}{unit}"
-    return f"{seconds / 86400:.0f}d"
+    number, unit = _in_unit(seconds)
+    return f"{number:.0f}{unit[0]}"
 
 
 def duration(seconds: float) -> str:
     """Return a duration in words: `42 s`, `6 min`, `3 hours`, `12 days`."""
-    for limit, size, unit in ((90, 1, "s"), (5400, 60, "min"), (129600, 3600, "hours")):
+    number, unit = _in_unit(seconds)
+    return f"{number:.0f} {unit}"
+
+
+def _in_unit(seconds: float) -> tuple[float, str]:
+    """Return a duration in the unit in which all texts give it, so that two of them do not differ."""
+    # Up to two minutes in seconds: 91 s rounded to 2 minutes would be a third too much.
+    for limit, size, unit in ((120, 1, "s"), (5400, 60, "min"), (129600, 3600, "hours")):
         if seconds < limit:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds / 86400:.0f} days"
+            return seconds / size, unit
+    return seconds / 86400, "days"
 
 
 def spark(values: Sequence[float], scale: Maybe[float], levels: str, gap: str) -> str:

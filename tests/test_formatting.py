@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvltop.formatting import age, count, gb_per_s, memory, percent, rate
-from nvltop.model import Missing
+from nvltop.formatting import age, count, duration, gb_per_s, memory, percent, rate
+from nvltop.model import Finding, Missing, Severity
+from nvltop.report.findings import evidence
 
 
 @given(st.floats(0, 9.9e13))
@@ -47,8 +48,16 @@ def test_examples():
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(9.94, "9.9s"), (9.96, "10s"), (89.4, "89s"), (90.0, "2m"), (5399.0, "90m"), (5400.0, "2h"),
+    [(9.94, "9.9s"), (9.96, "10s"), (91.0, "91s"), (119.4, "119s"), (120.0, "2m"), (5399.0, "90m"), (5400.0, "2h"),
      (129_599.0, "36h"), (129_600.0, "2d")],
 )  # fmt: skip
 def test_where_a_duration_changes_its_unit(seconds, text):
     assert age(seconds) == text
+
+
+@given(st.floats(10.0, 1e9))
+def test_a_duration_has_one_number_and_unit_in_all_texts(seconds):
+    number, unit = duration(seconds).split()
+    assert age(seconds) == number + unit[0]
+    found = Finding("rule", Severity.NOTICE, None, None, "text", evidence={"silent_s": seconds})
+    assert evidence(found) == f"silent {duration(seconds)}"

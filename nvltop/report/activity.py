@@ -7,7 +7,7 @@ from typing import Final
 from nvltop.analysis.job_rates import reached_rate
 from nvltop.analysis.verdict import ACTIVE_STATES
 from nvltop.analysis.verdict_text import of_nccl_max, percent, seconds
-from nvltop.formatting import age
+from nvltop.formatting import age, duration
 from nvltop.model import Activity, Frame, Judgement, StepPeriod, known
 from nvltop.report.findings import where
 
@@ -47,7 +47,7 @@ def watched_phrase(frame: Frame) -> str:
     found = frame.verdict
     if found.judgement is None or not found.watched_s:
         return ""
-    text = f"watched {found.watched_s:.0f} s"
+    text = f"watched {duration(found.watched_s)}"
     judged = found.judgement
     if judged.state in ACTIVE_STATES and judged.step_s is None and found.watched_s < STEP_VISIBLE_S:
         text += f"; use --for {STEP_VISIBLE_S:.0f} to see the step of the job"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from nvltop.formatting import age
+from nvltop.formatting import age, duration
 from nvltop.model import Frame, GpuFrame, Severity, known, total
 from nvltop.report.incidents import event_line
 from nvltop.text import counted, noun_for
@@ -37,8 +37,8 @@ def to_check(frame: Frame, seconds: float) -> tuple[str, int]:
         text = counted[0].summary + (f" (and {others} more)" if others else "")
         code = SEVERITY_CODES[counted[0].severity]
     elif coming:
-        text = f"too early for a verdict after {seconds:.0f} s: {coming[0].finding.summary}"
-        text += f"; {coming[0].finding.severity} in {coming[0].wait_s:.0f} s if it lasts (`--for`)"
+        text = f"too early for a verdict after {duration(seconds)}: {coming[0].finding.summary}"
+        text += f"; {coming[0].finding.severity} in {duration(coming[0].wait_s)} if it lasts (`--for`)"
         code = UNKNOWN
     elif unread := _unread(frame):
         text, code = f"{unread}; {_fine(frame, seconds)}", UNKNOWN
@@ -115,7 +115,7 @@ def _errors(frame: Frame, seconds: float) -> str:
     """Return the time without errors, from the first to the last reading of the counters."""
     ages = [g.age_s.get("errors") for g in frame.gpus if _has_links(g)]
     watched_s = seconds - max((seconds if a is None else a for a in ages), default=seconds)
-    return f"no errors in {watched_s:.0f} s" if watched_s >= 1 else "error counters read once"
+    return f"no errors in {duration(watched_s)}" if watched_s >= 1 else "error counters read once"
 
 
 def _performance(frame: Frame) -> str:

@@ -17,8 +17,8 @@ NUMBERED = frozenset({"links", "gpus"})
 """Keys of evidence that list numbers of links or GPUs, not how many there are."""
 EVIDENCE_UNITS = {"_w": "W", "_c": "C"}
 """Units by the end of a key in JSON; times and rates have formats of their own."""
-LONG_S = 600.0
-"""Time from which on evidence has it in minutes, hours or days."""
+SHORT_S = 10.0
+"""Time from which on evidence is rounded as durations in sentences are."""
 
 
 KIND_NAMES: Final = {kind.id: kind.plural for kind in (*LINK_ERROR_KINDS, *PORT_ERROR_KINDS)}
@@ -75,7 +75,9 @@ def _piece(key: str, value: object) -> str:
     if key.endswith("_bytes_per_s") and isinstance(value, (int, float)):
         return f"{key.removesuffix('_bytes_per_s').replace('_', ' ')} {value / 1e9:.1f} GB/s"
     if key.endswith("_s") and isinstance(value, (int, float)):
-        return f"{name} {value:g} s" if value < LONG_S else f"{name} {duration(value)}"
+        # But for a step, a longer time is rounded as in the sentence above it.
+        exact = key.endswith("step_s") or value < SHORT_S
+        return f"{name} {f'{value:g} s' if exact else duration(value)}"
     unit = next((unit for ending, unit in EVIDENCE_UNITS.items() if key.endswith(ending)), "")
     name = name[: -len(unit) - 1] if unit else name
     values = value if isinstance(value, (list, tuple)) else [value]

@@ -155,7 +155,7 @@ def test_evidence_in_words():
     words = "receive errors 0 to 1 · bad minutes of 10: 1 · counter of discarded packets"
     assert evidence(replace(found, evidence=counts)) == words
     long = replace(found, evidence={"period_s": 2.74, "window_s": 300, "driver_up_s": 1054100})
-    assert evidence(long) == "period 2.74 s · window 300 s · driver up 12 days"
+    assert evidence(long) == "period 2.74 s · window 5 min · driver up 12 days"
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from nvltop.analysis.health.rule import (
     RuleResult,
 )
 from nvltop.analysis.rates import max_gap_s
+from nvltop.formatting import duration
 from nvltop.model import Check, Finding, Missing, Pending, Severity
 
 RULE_INTERVAL_S: Final = 1.0
@@ -124,7 +125,7 @@ class RuleEngine:
         else:
             # Fine as far as nvltop watched: a delayed condition could still appear.
             brief = round(watched_s) <= group.longest_delay_s
-            outcome, detail = "fine", f"{summary} (watched {watched_s:.0f} s)" if brief else summary
+            outcome, detail = "fine", f"{summary} (watched {duration(watched_s)})" if brief else summary
         return Check(group.name, outcome, detail, watched_s)
 
     def _outcome_of_claims(self, group: RuleGroup) -> tuple[str, str] | None:
@@ -140,7 +141,7 @@ class RuleEngine:
 
 def _pending_detail(pending: Pending) -> str:
     """Return the condition that is seen, and when it becomes a finding."""
-    wait = f"in {pending.wait_s:.0f} s if it lasts" if pending.wait_s >= 1 else "with the next readings"
+    wait = f"in {duration(pending.wait_s)} if it lasts" if pending.wait_s >= 1 else "with the next readings"
     return f"{pending.finding.headline} ({pending.finding.severity} {wait})"
 
 

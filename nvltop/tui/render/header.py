@@ -9,6 +9,7 @@ from typing import Final
 
 from nvltop.analysis.errors import has_risen
 from nvltop.analysis.health.gpu_names import gpu_names
+from nvltop.formatting import duration
 from nvltop.model import Frame, Severity, known, or_none
 from nvltop.model.error_kinds import error_kind
 from nvltop.report.activity import activity_of_gpu, describe_briefly
@@ -136,7 +137,7 @@ def _driver_state(view: ViewState) -> TextRun | None:
     if tick.calls:
         call = max(tick.calls, key=lambda c: view.now_s - c.since_s)
         where = "" if call.gpu is None else f" on GPU {call.gpu}"
-        return f"driver silent for {view.now_s - call.since_s:.0f} s{where} ({call.function})", "error"
+        return f"driver silent for {duration(view.now_s - call.since_s)}{where} ({call.function})", "error"
     if tick.worker == "ended":
         return tick.note or "nvltop's reading process has ended", "error"
     if tick.worker == "paused":
