@@ -48,8 +48,8 @@ def test_examples():
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(9.94, "9.9s"), (9.96, "10s"), (91.0, "91s"), (119.4, "119s"), (120.0, "2m"), (5399.0, "90m"), (5400.0, "2h"),
-     (129_599.0, "36h"), (129_600.0, "2d")],
+    [(9.94, "9.9s"), (9.96, "10s"), (91.0, "91s"), (119.4, "119s"), (120.0, "2m"), (5399.0, "90m"),
+     (5400.0, "2h"), (129_599.0, "36h"), (129_600.0, "2d")],
 )  # fmt: skip
 def test_where_a_duration_changes_its_unit(seconds, text):
     assert age(seconds) == text

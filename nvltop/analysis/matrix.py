@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import field, replace
 from typing import Final, NamedTuple
 
+from nvltop.analysis.link_states import LINK_DOWN
 from nvltop.analysis.pcie import pcie_level
 from nvltop.frozen import frozen
 from nvltop.model import (
@@ -132,7 +133,7 @@ def topology(
                 cells[i][j] = "?"
                 why = pair.pcie if pair and isinstance(pair.pcie, Missing) else _unpaired(a, b)
                 missing[f"{labels[i]},{labels[j]}"] = why.reason
-            traffic[i][j] = VIA_NVSWITCH if count else Missing(unread) if unread else NOT_CONNECTED
+            traffic[i][j] = VIA_NVSWITCH if count else Missing(unread) if unread else _apart(a, b)
             if own_links:
                 direct.append((i, j, own_links))
     matrix = Matrix(
@@ -143,6 +144,11 @@ def topology(
         missing=missing,
     )
     return Topology(_with_nics(matrix, gpus, lost, layout) if layout else matrix, tuple(direct))
+
+
+def _apart(a: GpuFrame, b: GpuFrame) -> Missing:
+    """Return why two GPUs without an active link between them exchange nothing."""
+    return LINK_DOWN if direct_links(a, b) or direct_links(b, a) else NOT_CONNECTED
 
 
 def _loss(g: GpuFrame) -> str | None:
@@ -204,9 +210,14 @@ def with_traffic(topology: Topology, gpus: Sequence[GpuFrame]) -> Matrix:
     return replace(topology.matrix, pair_tx_bytes_per_s=tuple(map(tuple, traffic)))
 
 
+def direct_links(a: GpuFrame, b: GpuFrame) -> list[Link]:
+    """Return the links from `a` directly to `b`, those that are down as well."""
+    return [link for link in a.links if link.remote.gpu == b.gpu.uuid]
+
+
 def links_to(a: GpuFrame, b: GpuFrame) -> list[Link]:
     """Return the active links from `a` directly to `b`."""
-    return [link for link in a.links if link.active and link.remote.gpu == b.gpu.uuid]
+    return [link for link in direct_links(a, b) if link.active]
 
 
 def _active_ends(g: GpuFrame) -> _ActiveEnds:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from nvltop.model import MAX_HEADLINE, Cost, ErrorCount, Finding, LinkState, Missing, Severity, Verdict
 from nvltop.nvml.simulated.nodes import BUILDERS
+from nvltop.tui.dialogs import pair_rows
 from nvltop.tui.keys import FunctionKey
 from nvltop.tui.render import bars, header
 from nvltop.tui.render.glyphs import ASCII, UNICODE
@@ -365,6 +366,19 @@ def test_pairs_behind_switches_are_estimated_only_when_asked(view):
     estimating = view(matrix_content="tx")
     for width in range(1, 90, 7):
         assert all(len(text) <= width for text in texts(matrix.rows(estimating, width, 10)))
+
+
+@pytest.mark.parametrize("content", matrix.CONTENTS)
+def test_a_pair_whose_only_link_is_down_is_marked_and_has_that_link(view, content):
+    v = view("dgx1-v100", "link-down", 14.0, matrix_content=content)
+    rows = [text.split() for text in texts(matrix.rows(v, 90, 10))]
+    assert [row[0] for row in rows[1:] if any(cell.endswith("!") for cell in row[1:])] == ["3!", "7!"]
+    assert rows[4][8].endswith("!"), "GPU 3 to 7"
+    assert rows[4][8] != "·!", "its link has counters, although it is down"
+    page = texts(pair_rows.rows(v, 3, 7, 90, 12, 0))
+    assert "1 NVLink between them, down" in page[1]
+    assert "unknown (link is down)" in page[2]
+    assert page[-1].split()[:2] == ["5!", "down"]
 
 
 def test_a_text_that_is_cut_shows_it():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nvltop.analysis.activity.pair_estimate import estimate_pairs
-from nvltop.analysis.matrix import links_to
+from nvltop.analysis.matrix import direct_links, links_to
 from nvltop.formatting import UNKNOWN, Unit
 from nvltop.model import Frame, GpuFrame, Link, Missing, RemoteKind, known
 from nvltop.report.phrases import remote_name
@@ -13,8 +13,8 @@ from nvltop.tui.render.view_state import ViewState
 
 
 def links_between(a: GpuFrame, b: GpuFrame) -> list[Link]:
-    """Return the links from `a` directly to `b`; if there are none, its active links to NVSwitches."""
-    return links_to(a, b) or [k for k in a.links if k.active and k.remote.kind is RemoteKind.SWITCH]
+    """Return the links from `a` directly to `b`, up or down; else, its active links to NVSwitches."""
+    return direct_links(a, b) or [k for k in a.links if k.active and k.remote.kind is RemoteKind.SWITCH]
 
 
 def facts(frame: Frame, i: int, j: int, unit: Unit, estimated: bool = False) -> list[str]:
@@ -30,7 +30,9 @@ def facts(frame: Frame, i: int, j: int, unit: Unit, estimated: bool = False) -> 
         how = "joined directly by" if count else "joined through NVSwitches by"
         first = f"{cell}: {how} {counted(int(cell[2:]), 'link')}"
     else:
-        first = f"{cell}: no NVLink between them"
+        down = len(direct_links(a, b)) or len(direct_links(b, a))
+        links = f"{counted(down, 'NVLink')} between them, {'all ' if down > 1 else ''}down"
+        first = f"{cell}: {links if down else 'no NVLink between them'}"
     p2p = f"unknown ({status.reason})" if isinstance(status, Missing) else status
     traffic = m.pair_tx_bytes_per_s[i][j]
     sent = f"unknown ({traffic.reason})" if isinstance(traffic, Missing) else unit.text(traffic)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from nvltop.analysis.activity.pair_estimate import PairTable, estimate_pairs
-from nvltop.analysis.matrix import VIA_NVSWITCH, links_to
+from nvltop.analysis.matrix import VIA_NVSWITCH, direct_links, links_to
 from nvltop.formatting import UNKNOWN, count, percent
 from nvltop.frozen import frozen
 from nvltop.model import Frame, Maybe, Missing, known, total
@@ -140,13 +140,19 @@ class MatrixValues:
     def cell(self, i: int, j: int) -> TextRun:
         """Return text and role of a cell."""
         content = self._view.matrix_content
-        if content == "errors":
-            return self._errors(i, j)
-        if i == j:
+        if i == j and content != "errors":
             return "X", "dim"
         if content == "links":
             return self._connection(i, j)
-        return self._p2p(i, j) if content == "p2p" else self._traffic(i, j, share=content == "share")
+        if content == "errors":
+            text, role = self._errors(i, j)
+        elif content == "p2p":
+            text, role = self._p2p(i, j)
+        else:
+            text, role = self._traffic(i, j, share=content == "share")
+        mark, text = self._link_mark(i, j), text.strip()
+        # A long number leaves no room for the mark between it and the cell before it.
+        return (text + mark if len(text) + len(mark) < CELL_WIDTH else text), "warn" if mark else role
 
     def _connection(self, i: int, j: int) -> TextRun:
         """Return the number of links of a pair, or its PCIe path."""
@@ -189,7 +195,7 @@ class MatrixValues:
         role = "" if isinstance(part, Missing) else heat_role(part)
         mark = self._view.glyphs.estimate if estimated else ""
         text = percent(part) if share else self._view.unit.number(sent, 3)
-        return " " + mark + text.strip()[: CELL_WIDTH - 1 - len(mark)], role
+        return mark + text.strip()[: CELL_WIDTH - 1 - len(mark)], role
 
     def _limit(self, i: int, j: int) -> Maybe[float]:
         """Return what NCCL reaches from one GPU to another, in bytes/s."""
@@ -207,7 +213,7 @@ class MatrixValues:
         if i == j:
             found = gpus[i].nvlink.errors_since_start
         else:
-            links = links_to(gpus[i], gpus[j])
+            links = direct_links(gpus[i], gpus[j])
             if not links:
                 return self._view.glyphs.dot, "dim"
             found = total(
