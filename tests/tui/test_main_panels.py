@@ -7,12 +7,14 @@ from dataclasses import replace
 from datetime import datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nvltop.analysis.rate_history import RateHistory
 from nvltop.model import Finding, Job, Matrix, Severity
 from nvltop.tui.dialogs import gpu_rows
-from nvltop.tui.render.glyphs import ASCII
-from nvltop.tui.render.row import section, text_of
+from nvltop.tui.render.glyphs import ASCII, UNICODE
+from nvltop.tui.render.row import SECOND_TIME, section, text_of, with_range
 from nvltop.tui.render.view_state import SPARK_ROLES
 from nvltop.tui.tabs.main import chart, gpus, links, matrix, nics, notes, topology
 
@@ -175,7 +177,7 @@ def test_idle_virtual_functions_fold_into_one_line(view):
     rows = texts(nics.table(v, 120, 15))
     assert rows[-1].split() == ["+", "5", "idle", "virtual", "functions"]
     assert "vf9" in rows[-2]
-    assert texts(nics.table(v, 120, 6))[0].endswith(" of 13"), "the title counts what can be reached"
+    assert texts(nics.table(v, 120, 6))[0].endswith("/13"), "the title counts what can be reached"
 
 
 @pytest.mark.parametrize("glyphs", ["unicode", "ascii"])
@@ -251,3 +253,24 @@ def test_the_title_of_the_links_follows_the_interval_although_nothing_else_chang
         titles.append(text_of(title))
     seconds = [float(re.findall(r"TX, ([\d.]+) s", title)[0]) for title in titles]
     assert seconds[1] == 4 * seconds[0]
+
+
+@given(st.integers(20, 200), st.integers(0, 40), st.integers(1, 40), st.integers(1, 60))
+def test_a_range_of_rows_takes_the_place_of_no_heading(width, first, shown, more):
+    title = "LNK STATE   TX GB/s RX GB/s  REPL   ERR TX, 6 s  RX, 6 s "[:width]
+    text = with_range([title], (first, first + shown, shown + more), width, UNICODE)
+    assert text.startswith(title.removesuffix(" ").removesuffix(", 6 s"))
+    assert len(text) <= width
+    longest = f" {first + 1}-{first + shown} of {shown + more}"
+    assert text.endswith(longest) or len(title.rstrip()) + len(longest) > width
+
+
+@pytest.mark.parametrize("node", ["dgx-h100", "dgx-a100"])
+def test_each_column_of_a_table_that_does_not_fit_has_its_heading(view, node):
+    v = view(node)
+    for width in range(40, 160):
+        head, whole = (texts(nics.table(v, width, height, 0))[0] for height in (4, 40))
+        assert head.startswith(SECOND_TIME.sub(r"\1", whole.partition("  means")[0]).rstrip())
+        head = texts(links.rows(v, width, 8, 0))[0]
+        whole = texts(links.rows(v, width, 40, 0))[0]
+        assert head.startswith(SECOND_TIME.sub(r"\1", whole).rstrip())

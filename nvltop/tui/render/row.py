@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Iterable, Sequence
 from functools import lru_cache
 from itertools import groupby
@@ -97,6 +98,10 @@ def runs_of_one_role(text: str, roles: tuple[str, ...]) -> list[TextRun]:
     return out
 
 
+SECOND_TIME: Final = re.compile(r"\b(RX), [\d.]+ s")
+"""Time in the title of the sparklines of RX; that of TX is before it, and the same."""
+
+
 def end_with(text: str, ending: str, width: int) -> str:
     """Return a title of `width` columns with `ending` at its right; words are dropped for it, but not cut."""
     start = max(0, width - len(ending))
@@ -104,6 +109,22 @@ def end_with(text: str, ending: str, width: int) -> str:
     if text[start : start + 1].strip() and kept:
         kept = kept.rpartition(" ")[0]
     return (kept.ljust(start) + ending)[:width]
+
+
+def with_range(titles: Sequence[str], shown: tuple[int, int, int], width: int, glyphs: Glyphs) -> str:
+    """Return the first of several titles beside which there is room for the range of the rows that are shown.
+
+    `shown` holds the first row, the one after the last, and their number. For room, the title of the second
+    sparkline loses its time, which is that of the first. Otherwise only the number of hidden rows is shown,
+    or nothing: a column without its title is worse.
+    """
+    first, last, count = shown
+    at = f"{first + 1}-{last}" if last > first else "0"
+    heads = [head.rstrip() for title in titles for head in (title, SECOND_TIME.sub(r"\1", title))]
+    places = [(head, words) for head in heads for words in (f" {at} of {count}", f" {at}/{count}")]
+    places += [(head, f" {glyphs.more_rows}{count - (last - first)}") for head in heads]
+    fitting = (head.ljust(width - len(end)) + end for head, end in places if len(head) + len(end) <= width)
+    return next(fitting, titles[-1])
 
 
 def text_of(row: Row) -> str:

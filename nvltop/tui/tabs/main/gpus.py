@@ -18,7 +18,6 @@ from nvltop.tui.render.row import (
     Run,
     TextRun,
     cell_runs,
-    end_with,
     fill,
     fit,
     fit_columns,
@@ -26,6 +25,7 @@ from nvltop.tui.render.row import (
     section,
     split_columns,
     text_of,
+    with_range,
 )
 from nvltop.tui.render.sparklines import spark_title
 from nvltop.tui.render.traffic import PCIE_INTERVAL_S, has_links
@@ -75,7 +75,8 @@ BUS_COLUMN: Final = Column("bus", "BUS ID", 16, 9, left=True)
 def table(view: ViewState, width: int, height: int, top: int) -> list[Row]:
     """Return the title row, and the GPUs from index `top` on."""
     shape = _layout(view, width)
-    rows = [_title_row(shape, width, top, min(len(view.gpus), top + max(0, height - 1)), len(view.gpus))]
+    last = min(len(view.gpus), top + max(0, height - 1))
+    rows = [_title_row(shape, width, top, last, len(view.gpus), view.glyphs)]
     if not view.gpus and height > 1:
         rows.append(fit([(fit_text(view.why_no_gpu, width, view.glyphs), "dim")], width))
     shown, marks = view.gpus[top : top + height - 1], view.finding_marks
@@ -100,13 +101,12 @@ def _select(spans: Sequence[Run], *, focused: bool) -> list[Run]:
     return [(text[:number], "unfocused"), *section(spans, number, len(text))]
 
 
-def _title_row(shape: GpuTableLayout, width: int, top: int, last: int, count: int) -> Row:
+def _title_row(shape: GpuTableLayout, width: int, top: int, last: int, count: int, glyphs: Glyphs) -> Row:
     """Return the title row, with the range of visible GPUs if not all fit."""
     if last - top >= count:
         return shape.title
-    words = f" {top + 1}-{last} of {count}" if last > top else f" 0 of {count}"
-    text = text_of(shape.title)
-    return fit([(end_with(text, words, width), "title")], width, "title")
+    text = with_range([text_of(shape.title)], (top, last, count), width, glyphs)
+    return fit([(text, "title")], width, "title")
 
 
 def _cells(shape: GpuTableLayout, g: GpuFrame, view: ViewState, mark: TextRun | None) -> list[Run]:

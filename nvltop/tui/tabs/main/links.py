@@ -12,6 +12,7 @@ from nvltop.analysis.link_states import errors_by_link, mean_rates_of, remotes_o
 from nvltop.formatting import UNKNOWN, Unit, count
 from nvltop.model import Counter, GpuFrame, Link, LinkState, Maybe, Missing, known
 from nvltop.model.error_kinds import error_kind
+from nvltop.tui.render.glyphs import Glyphs
 from nvltop.tui.render.row import (
     SEPARATOR,
     Column,
@@ -19,13 +20,13 @@ from nvltop.tui.render.row import (
     Run,
     TextRun,
     cell_runs,
-    end_with,
     fill,
     fit,
     fit_columns,
     fit_text,
     split_columns,
     text_of,
+    with_range,
 )
 from nvltop.tui.render.sparklines import spark_title
 from nvltop.tui.render.traffic import speed_text
@@ -63,7 +64,7 @@ def rows(view: ViewState, width: int, height: int, top: int) -> list[Row]:
         (cells, lines, shape, width),
         lambda: [fill((*its, *line), shape.used, width) for its, line in zip(cells, lines, strict=True)],
     )
-    title = _title_row(shape, width, top, len(cells), len(g.links))
+    title = _title_row(shape, width, top, len(cells), len(g.links), view.glyphs)
     caption = fit_text(_caption(g, view), width, view.glyphs)
     return [title, *out, fit([(caption, "caption")], width)]
 
@@ -92,12 +93,12 @@ def _cells(
         yield (("".join([text for text, _ in cells]), "selected"),) if i == focused else cells
 
 
-def _title_row(shape: LinkTableLayout, width: int, top: int, shown: int, count: int) -> Row:
+def _title_row(shape: LinkTableLayout, width: int, top: int, shown: int, count: int, glyphs: Glyphs) -> Row:
     """Return the title row, with the range of visible links if not all fit."""
     if shown >= count:
         return shape.title
-    words = f" {top + 1}-{top + shown} of {count}"
-    return fit([(end_with(text_of(shape.title), words, width), "title")], width, "title")
+    text = with_range([text_of(shape.title)], (top, top + shown, count), width, glyphs)
+    return fit([(text, "title")], width, "title")
 
 
 def _error_kinds(links: Sequence[Link]) -> tuple[tuple[str, bool], ...]:

@@ -21,11 +21,11 @@ from nvltop.tui.render.row import (
     TextRun,
     cell_runs,
     displayable,
-    end_with,
     fill,
     fit,
     fit_columns,
     split_columns,
+    with_range,
 )
 from nvltop.tui.render.scroll import first_shown
 from nvltop.tui.render.sparklines import spark_title
@@ -77,8 +77,6 @@ class NicTableLayout(NamedTuple):
     """Width of each sparkline; 0 if they do not fit."""
     used: int
     """Columns of the screen that a row takes."""
-    names: str
-    """Titles of the columns without those of the sparklines."""
     titles: str
 
 
@@ -110,13 +108,13 @@ def _choose_layout(width: int, unit: str, cell_s: float, name: int, roce: bool) 
     columns = fit_columns(columns, width)
     used = sum(c.width + 1 for c in columns)
     each = min(MAX_SPARKLINE_WIDTH, (width - used - 1) // 2)
-    names = titles = " ".join(c.padded_title() for c in columns)
+    titles = " ".join(c.padded_title() for c in columns)
     if each >= MIN_SPARKLINE_WIDTH:
         used += 2 * each + 1
         titles += f" {spark_title('TX', each, cell_s)} {spark_title('RX', each, cell_s)}"
     else:
         each = 0
-    return NicTableLayout(*split_columns(columns, RATE_COLUMNS), each, used, names, titles)
+    return NicTableLayout(*split_columns(columns, RATE_COLUMNS), each, used, titles)
 
 
 def _title(view: ViewState, shape: NicTableLayout, shown: tuple[int, int, int], width: int) -> Row:
@@ -124,16 +122,18 @@ def _title(view: ViewState, shape: NicTableLayout, shown: tuple[int, int, int], 
 
     `shown` is that range, and the number of ports.
     """
-    head = shape.titles
+    headings = [shape.titles]
     windows = {round(f.span_s[1] - f.span_s[0]) for f in view.nics if f.span_s}
-    if len(windows) == 1 and (note := f"  means of {windows.pop()} s") and len(head) + len(note) <= width:
-        head += note
+    if (
+        len(windows) == 1
+        and (note := f"  means of {windows.pop()} s")
+        and len(shape.titles) + len(note) <= width
+    ):
+        headings = [shape.titles + note, shape.titles]
     first, last, count = shown
+    last, head = min(last, count), headings[0]
     if last - first < count:
-        more = f" {first + 1}-{min(last, count)} of {count}"
-        if len(shape.names.rstrip()) > width - len(more):
-            more = more.replace(" of ", "/")
-        head = end_with(head, more, width)
+        head = with_range(headings, (first, last, count), width, view.glyphs)
     return fit([(head, "title")], width, "title")
 
 
