@@ -11,12 +11,37 @@ from typing import Any, Final
 
 from nvltop.comparison.collector import Comparison, Difference
 from nvltop.comparison.sides import Side
+from nvltop.formatting import UNKNOWN
+from nvltop.model import Severity
+from nvltop.model.error_kinds import error_kind
 from nvltop.report.timeline import ranges
 
 MAX_INFORMATION: Final = 40
 """Lines of information printed; the others are counted."""
-ANY_GPU: Final = "GPU"
-_GPU: Final = re.compile(r"GPU (\d+)")
+_GPU: Final = re.compile(r"GPU ()(\d+)")
+_LINK: Final = re.compile(r"(GPU \d+ )link (\d+)")
+WORDS: Final = {
+    "driver_version": "driver",
+    "cuda_driver_version": "CUDA",
+    "nvml_version": "NVML",
+    "gpu": "GPU",
+    "name": "model",
+    "vbios": "VBIOS",
+    "nvlink_firmware": "NVLink firmware",
+    "board_part_number": "part number",
+    "numa_node": "NUMA node",
+    "power_limit_w": "power limit",
+    "mig": "MIG",
+    "persistence": "persistence mode",
+    "sm_clock_mhz": "SM clock",
+    "util_percent": "utilisation",
+    "PCIe gen": "PCIe generation",
+    "PCIe gen_max": "highest PCIe generation",
+    "PCIe width_max": "highest PCIe width",
+    "fabric clique_id": "fabric clique",
+    "NVLink links_present": "NVLinks present",
+}
+"""What people read in the place of a JSON key."""
 PER_HOUR_S: Final = 600.0
 """Seconds between the sides from which an increase is given per hour as well."""
 
@@ -29,7 +54,7 @@ def to_text(comparison: Comparison) -> str:
     information = _joined([d for d in c.differences if not d.matters])
     lines += [
         "",
-        _counted(len(matters)),
+        _counted(matters),
     ]
     lines += [
         f"  {d.severity:8}  {line}" for d, line in zip(matters, _aligned(matters, c.over_s), strict=True)
@@ -40,28 +65,51 @@ def to_text(comparison: Comparison) -> str:
         if len(information) > MAX_INFORMATION:
             lines.append(f"  and {len(information) - MAX_INFORMATION} more; --json has them all")
     if c.equal:
-        lines += ["", f"Equal: {', '.join(c.equal)}."]
+        lines += ["", f"Equal: {', '.join(map(_equal, c.equal))}."]
     return "\n".join(lines)
 
 
 def _joined(differences: Iterable[Difference]) -> list[Difference]:
-    """Return the differences with those that several GPUs have alike as one: `GPUs 0-7`."""
-    gpus: dict[Difference, list[int]] = {}
+    """Return the differences with those that several links or GPUs have alike as one: `GPUs 0-7`."""
+    return _joined_by(_GPU, "GPU", _joined_by(_LINK, "link", differences))
+
+
+def _joined_by(pattern: re.Pattern[str], noun: str, differences: Iterable[Difference]) -> list[Difference]:
+    found: dict[Difference, list[int]] = {}
     for d in differences:
-        match = _GPU.fullmatch(d.where)
-        gpus.setdefault(replace(d, where=ANY_GPU) if match else d, []).extend(
-            [int(match[1])] if match else []
-        )
+        match = pattern.fullmatch(d.where)
+        key = replace(d, where=f"{match[1]}{noun}") if match else d
+        found.setdefault(key, []).extend([int(match[2])] if match else [])
     return [
-        replace(d, where=f"GPU{'s' if len(found) > 1 else ''} {ranges(sorted(found))}") if found else d
-        for d, found in gpus.items()
+        replace(d, where=f"{d.where}{'s' if len(numbers) > 1 else ''} {ranges(sorted(numbers))}")
+        if numbers
+        else d
+        for d, numbers in found.items()
     ]
 
 
-def _counted(count: int) -> str:
-    if not count:
-        return "Nothing that matters differs."
-    return f"{count} difference{'s that matter' if count > 1 else ' that matters'}:"
+def words(what: str) -> str:
+    """Return the name of a value in words, as on the screen."""
+    group, _, kind = what.partition(": ")
+    if group == "errors":
+        return error_kind(kind).plural
+    return group if group == "finding" else WORDS.get(what, what)
+
+
+def _counted(found: Iterable[Difference]) -> str:
+    unread = [d.severity is Severity.UNKNOWN for d in found]
+    differ = unread.count(False)
+    parts = [f"{differ} difference{'s that matter' if differ > 1 else ' that matters'}"] * bool(differ)
+    if any(unread):
+        parts.append("what only one side could read")
+    text = ", and ".join(parts)
+    return f"{text[0].upper()}{text[1:]}:" if parts else "Nothing that matters differs."
+
+
+def _equal(text: str) -> str:
+    """Return what is equal in words: `driver_version`, or `util_percent (8)`."""
+    what, _, count = text.partition(" (")
+    return f"{words(what)} ({count}" if count else words(what)
 
 
 def _side(letter: str, side: Side) -> str:
@@ -96,7 +144,7 @@ def duration(seconds: float) -> str:
 
 
 def _aligned(differences: Iterable[Difference], over_s: float | None) -> list[str]:
-    rows = [(d.where, d.what, _change(d, over_s)) for d in differences]
+    rows = [(d.where, words(d.what), _change(d, over_s)) for d in differences]
     widths = [max((len(row[i]) for row in rows), default=0) for i in (0, 1)]
     return [f"{where:{widths[0]}}  {what:{widths[1]}}  {change}".rstrip() for where, what, change in rows]
 
@@ -127,8 +175,8 @@ def _clock(wall_s: float) -> str:
 
 
 def _value(what: str, value: Any) -> str:
-    if value is None:
-        return "?"
+    if value is None or (what == "link state" and value == "unknown"):
+        return UNKNOWN
     if isinstance(value, bool):
         return "on" if value else "off"
     if what.startswith(("NVLink TX", "NVLink RX")) or what.endswith(" speed"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any
@@ -12,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nvltop.compare.json import to_json as compared_json
-from nvltop.compare.text import to_text
+from nvltop.compare.text import to_text, words
 from nvltop.comparison.collector import Comparison
-from nvltop.comparison.differences import MIN_OBSERVED_S, compare
+from nvltop.comparison.differences import FIRMWARE, INFORMATION, MIN_OBSERVED_S, compare
 from nvltop.comparison.sides import Side, less_read, remotes_differ
 from nvltop.model import Severity
 from nvltop.report.json import to_json
@@ -318,9 +319,23 @@ def test_what_all_gpus_have_alike_is_one_line(node):
 
     found = compare(*sides(node, change))
     assert sum(d.what == "vbios" for d in found.differences) == 4
-    [line] = [line for line in to_text(found).splitlines() if "vbios" in line and "99." in line]
+    [line] = [line for line in to_text(found).splitlines() if "VBIOS" in line and "99." in line]
     assert "GPUs 0-3" in line
     assert "1 difference that matters:" in to_text(found)
+
+
+def test_people_read_words_and_ranges_of_links_instead_of_keys(bench):
+    b = bench("dgx1-v100", "gpu-lost")
+    before = report_of(b.run(3))
+    found = compare(Side("a", before, BEGUN_S), Side("b", report_of(b.run(20)), BEGUN_S + 20))
+    text = to_text(found)
+    assert re.findall(r"\b(?!mlx5_)\w*[a-z]_[a-z]\w*", text) == []
+    assert not {"xid-gpu", "gpu-lost"} & set(re.findall(r"[\w-]+", text))
+    assert "GPU 3 links 0-5" in text
+    assert re.search(r"^\d differences that matter, and what only one side could read:$", text, re.MULTILINE)
+    listed = {d["what"] for d in json.loads(compared_json(found))["differences"]}
+    assert listed >= {"finding: gpu-lost", "errors: replay"}, "JSON has the keys"
+    assert not [key for key in (*FIRMWARE, *INFORMATION) if "_" in words(key)]
 
 
 def test_when_a_counter_rose_first_and_when_a_finding_began(node):
