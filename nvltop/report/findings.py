@@ -15,7 +15,7 @@ EVIDENCE_NAMES = {"age_s": "data", "window_s": "window", "share_of_speed": "shar
 """Names of evidence that differ from its keys in JSON."""
 NUMBERED = frozenset({"links", "gpus"})
 """Keys of evidence that list numbers of links or GPUs, not how many there are."""
-EVIDENCE_UNITS = {"_w": "W", "_c": "C"}
+EVIDENCE_UNITS = {"_w": "W", "_c": "C", "_mhz": "MHz"}
 """Units by the end of a key in JSON; times and rates have formats of their own."""
 SHORT_S = 10.0
 """Time from which on evidence is rounded as durations in sentences are."""
@@ -83,10 +83,14 @@ def _piece(key: str, value: object) -> str:
     values = value if isinstance(value, (list, tuple)) else [value]
     if key in NUMBERED and len(values) == 1:
         name = name.removesuffix("s")
-    text = ", ".join(f"{v:.3g}" if isinstance(v, float) else str(v) for v in values) or "none"
+    text = ", ".join(_number(v) if isinstance(v, float) else str(v) for v in values) or "none"
     # A number may end the name: "bad minutes of 10: 1".
     colon = ":" if name[-1:].isdigit() else ""
     return f"{name}{colon} {text}{unit and f' {unit}'}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
 
 
 def clock(wall_s: float | None) -> str:

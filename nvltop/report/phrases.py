@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 from nvltop.formatting import UNKNOWN, age
@@ -12,6 +12,14 @@ from nvltop.text import counted
 T = TypeVar("T")
 UNKNOWN_REMOTE: Final = "unknown"
 """Name of the other end of a link that the driver does not report."""
+
+SAMPLES: Final = "samples of 20 ms"
+"""What older drivers measure of PCIe while they are asked: no mean over the time between two answers."""
+
+
+def pcie_is_sampled(gpus: Sequence[GpuFrame]) -> bool:
+    """Return whether the PCIe rates are such samples."""
+    return any(g.pcie.source == "20ms" for g in gpus)
 
 
 def node_line(frame: Frame) -> str:

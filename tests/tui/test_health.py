@@ -141,6 +141,11 @@ def test_desktop_notifications():
     assert wrapped.endswith("\x1b\\")
 
 
+def test_large_numbers_of_evidence_have_all_digits_and_a_unit():
+    found = Finding("r", Severity.INFO, None, None, "", {"sm_clock_mhz": 1755.0, "power_w": 312.4})
+    assert evidence(found) == "sm clock 1755 MHz · power 312 W"
+
+
 def test_evidence_in_words():
     found = Finding(
         "r",

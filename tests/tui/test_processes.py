@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 
 import pytest
 
-from nvltop.model import Ancestor, GpuUse, Missing, Process, Processes, Reading
+from nvltop.model import Ancestor, GpuUse, Job, Missing, Process, Processes, Reading
 from nvltop.text import width
 from nvltop.tui.shell.app import Nvltop
 from nvltop.tui.tabs.processes import rows
@@ -218,6 +218,16 @@ async def test_unlinked_gpus_of_a_job_are_worth_a_word(app):
         await pilot.press(NUMBER)
         text = await shown(app, pilot, Processes(tuple(rank(app, i) for i in range(3))))
         assert "no NVLink between GPU" in text
+
+
+def test_a_job_on_gpus_without_nvlink_has_no_traffic_that_is_unknown(view):
+    v = view("rtx4090-pair", seconds=3.0)
+    job = Job(
+        key="torchrun:1", label="torchrun 1", kind="torchrun", user="ada", pids=(1,),
+        gpus=tuple(g.gpu.uuid for g in v.gpus), exclusive=(True, True), exact=True, tx_bytes_per_s=Missing("no NVLink"),
+        rx_bytes_per_s=Missing("no NVLink"), unlinked=((v.gpus[0].gpu.uuid, v.gpus[1].gpu.uuid),),
+    )  # fmt: skip
+    assert rows.job_line(v, job) == "torchrun 1 · 1 process on GPU 0-1 · no NVLink"
 
 
 def test_gpus_are_named_in_runs(view):

@@ -368,6 +368,21 @@ def test_pairs_behind_switches_are_estimated_only_when_asked(view):
         assert all(len(text) <= width for text in texts(matrix.rows(estimating, width, 10)))
 
 
+@pytest.mark.parametrize(
+    ("node", "words"),
+    [
+        ("dgx-h100", "TX, RX: mean of 2 s"),
+        ("h100-mig", "TX, RX: mean of 1 s  -"),  # of PCIe: only the meters have rates
+        ("rtx4090-pair", "TX, RX: samples of 20 ms"),  # and not a mean of the time between two of them
+    ],
+)
+@pytest.mark.parametrize("seconds", [6.0, 12.0])
+def test_the_tab_row_has_the_window_of_the_meters(view, node, words, seconds):
+    v = view(node, seconds=seconds)
+    row, _ = bars.tabs(v, 120, ["Main"], 0)
+    assert words in text_of(row)
+
+
 @pytest.mark.parametrize("content", matrix.CONTENTS)
 def test_a_pair_whose_only_link_is_down_is_marked_and_has_that_link(view, content):
     v = view("dgx1-v100", "link-down", 14.0, matrix_content=content)

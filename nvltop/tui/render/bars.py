@@ -12,7 +12,7 @@ from nvltop.formatting import age
 from nvltop.tui import keys
 from nvltop.tui.keys import FunctionKey
 from nvltop.tui.render.row import Row, TextRun, fit, fit_text, merge_runs
-from nvltop.tui.render.traffic import has_links, in_full, mean_window
+from nvltop.tui.render.traffic import fresh, has_links, in_full, linked, mean_window
 from nvltop.tui.render.view_state import ViewState
 
 ClickAreas: TypeAlias = "list[tuple[int, int, str]]"
@@ -81,9 +81,11 @@ def _right_end(view: ViewState, width: int) -> list[TextRun]:
     clock = datetime.fromtimestamp(frame.tick.wall_s).strftime("%H:%M:%S") if frame.tick.wall_s else ""
     always = [*_state(view, COMPARED), *interval]
     end: list[TextRun] = [(f" {clock} ", "bold")]
-    linked = has_links(view.gpus)
-    brief = mean_window(view.gpus, linked)
-    for window in filter(None, (in_full(brief, view.gpus, linked), brief)):
+    nvlink = has_links(view.gpus)
+    brief = mean_window(view.gpus, nvlink)
+    if not brief and not linked(fresh(frame.gpus)) and (of_pcie := mean_window(view.gpus, nvlink=False)):
+        brief, nvlink = of_pcie, False  # with MIG, only the meters have rates
+    for window in filter(None, (in_full(brief, view.gpus, nvlink), brief)):
         runs: list[TextRun] = [(f"{window}  ", "dim"), *always, *slow, *end]
         if sum(len(text) for text, _ in runs) <= width:
             return runs

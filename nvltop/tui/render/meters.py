@@ -11,7 +11,7 @@ from nvltop.frozen import frozen
 from nvltop.model import NOT_READ, Frame, Maybe, known, total
 from nvltop.tui.render.glyphs import Glyphs
 from nvltop.tui.render.row import TextRun
-from nvltop.tui.render.traffic import has_links
+from nvltop.tui.render.traffic import fresh, has_links, linked
 from nvltop.tui.render.view_state import ViewState
 
 MIN_METER_WIDTH: Final = 20
@@ -116,20 +116,19 @@ def _traffic(caption: str, frame: Frame, unit: Unit, nvlink: bool) -> BarMeter:
     Without `nvlink`, or without an active link, it shows PCIe.
     """
     out = caption == "TX"
-    # The last rates of a GPU that no longer answers do not count as current traffic.
-    fresh = [g for g in frame.gpus if not g.stale and g.state == "ok"]
-    part = "+?" if len(fresh) < len(frame.gpus) else ""
-    linked = [g.nvlink for g in fresh if known(g.nvlink.links_up) and g.nvlink.links_up > 0]
+    answering = fresh(frame.gpus)
+    part = "+?" if len(answering) < len(frame.gpus) else ""
+    links = [g.nvlink for g in linked(answering)]
     tick: Maybe[float] = NOT_READ
     speeds: list[Maybe[float]]
-    if nvlink and linked:
-        prefix, tick = "", linked[0].ceiling
-        rates = [n.mean_tx_bytes_per_s if out else n.mean_rx_bytes_per_s for n in linked]
-        speeds = [n.speed_bytes_per_s for n in linked]
+    if nvlink and links:
+        prefix, tick = "", links[0].ceiling
+        rates = [n.mean_tx_bytes_per_s if out else n.mean_rx_bytes_per_s for n in links]
+        speeds = [n.speed_bytes_per_s for n in links]
     else:
         prefix = "PCIe "
-        rates = [g.pcie.tx_bytes_per_s if out else g.pcie.rx_bytes_per_s for g in fresh]
-        speeds = [pcie_speed(g) or NOT_READ for g in fresh]
+        rates = [g.pcie.tx_bytes_per_s if out else g.pcie.rx_bytes_per_s for g in answering]
+        speeds = [pcie_speed(g) or NOT_READ for g in answering]
     moved, speed = _total(rates), _total(speeds)
     share = moved / speed if known(moved) and known(speed) and speed else NOT_READ
     near = known(share) and known(tick) and share >= NEAR_CEILING * tick

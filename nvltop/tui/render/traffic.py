@@ -7,7 +7,7 @@ from typing import Final
 
 from nvltop.formatting import Unit
 from nvltop.model import GpuFrame, Maybe, known
-from nvltop.report.phrases import or_reason
+from nvltop.report.phrases import SAMPLES, or_reason, pcie_is_sampled
 
 PCIE_INTERVAL_S: Final = 2.0
 """Time between two readings of the PCIe traffic, seconds."""
@@ -16,6 +16,16 @@ PCIE_INTERVAL_S: Final = 2.0
 def has_links(gpus: Sequence[GpuFrame]) -> bool:
     """Return whether any GPU has an active link, or may have one."""
     return any(not (known(n := g.nvlink.links_up) and n == 0) for g in gpus)
+
+
+def fresh(gpus: Sequence[GpuFrame]) -> list[GpuFrame]:
+    """Return the GPUs that answer: the last rates of another do not count as current traffic."""
+    return [g for g in gpus if not g.stale and g.state == "ok"]
+
+
+def linked(gpus: Sequence[GpuFrame]) -> list[GpuFrame]:
+    """Return the GPUs whose NVLink traffic the meters add up; without any, they show PCIe."""
+    return [g for g in gpus if known(g.nvlink.links_up) and g.nvlink.links_up > 0]
 
 
 def speed_text(speed_bytes_per_s: Maybe[float], unit: Unit, suffix: str = "") -> str:
@@ -31,6 +41,8 @@ def mean_window(gpus: Sequence[GpuFrame], nvlink: bool) -> str:
 
     With `nvlink`, the rates are those of NVLink, otherwise those of PCIe.
     """
+    if not nvlink and pcie_is_sampled(gpus):
+        return SAMPLES
     spans = [g.mean_span_s if nvlink else g.pcie_span_s for g in gpus]
     seconds = [round(span[1] - span[0], 2) for span in spans if span and span[1] > span[0]]
     if not seconds:

@@ -8,7 +8,7 @@ from typing import Final
 
 from nvltop.formatting import UNKNOWN, age, gib
 from nvltop.frozen import frozen
-from nvltop.model import Frame, Job, Maybe, Missing, Process, Rank, known, total
+from nvltop.model import Frame, Job, Maybe, Missing, Process, Rank, first_missing, known, total
 from nvltop.report.activity import describe
 from nvltop.text import counted, ranges
 from nvltop.tui.render.row import SEPARATOR, Column, displayable
@@ -56,6 +56,9 @@ def entries(frame: Frame, tree: bool) -> list[ProcessEntry]:
     return out
 
 
+NO_NVLINK: Final = "no NVLink"
+
+
 def gpus(frame: Frame, uuids: Sequence[str]) -> str:
     """Return the numbers of GPUs: `0-7`, `0,2`."""
     index_of = {g.gpu.uuid: g.gpu.index for g in frame.gpus}
@@ -74,9 +77,11 @@ def job_line(view: ViewState, job: Job) -> str:
         parts.append(
             f"TX {unit.text(job.tx_bytes_per_s)}, RX {unit.text(job.rx_bytes_per_s)}{shared}{window}"
         )
-    elif isinstance(job.tx_bytes_per_s, Missing):
-        parts.append(f"NVLink traffic unknown ({job.tx_bytes_per_s.reason})")
-    if known(job.unlinked) and job.unlinked and len(job.gpus) > 1:
+    elif {g.gpu.remotes for g in view.frame.gpus if g.gpu.uuid in job.gpus} == {()}:
+        parts.append(NO_NVLINK)
+    elif unread := first_missing((job.tx_bytes_per_s, job.rx_bytes_per_s)):
+        parts.append(f"NVLink traffic unknown ({unread.reason})")
+    if known(job.unlinked) and job.unlinked and len(job.gpus) > 1 and NO_NVLINK not in parts:
         a, b = job.unlinked[0]
         more = f" and {counted(len(job.unlinked) - 1, 'more pair')}" if len(job.unlinked) > 1 else ""
         parts.append(f"no NVLink between GPU {gpus(view.frame, [a])} and {gpus(view.frame, [b])}{more}")
