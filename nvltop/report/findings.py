@@ -75,7 +75,7 @@ def _piece(key: str, value: object) -> str:
     if key.endswith("_bytes_per_s") and isinstance(value, (int, float)):
         return f"{key.removesuffix('_bytes_per_s').replace('_', ' ')} {value / 1e9:.1f} GB/s"
     if key.endswith("_s") and isinstance(value, (int, float)):
-        # But for a step, a longer time is rounded as in the sentence above it.
+        # Except for a step, a longer time is rounded as in the sentence above it.
         exact = key.endswith("step_s") or value < SHORT_S
         return f"{name} {f'{value:g} s' if exact else duration(value)}"
     unit = next((unit for ending, unit in EVIDENCE_UNITS.items() if key.endswith(ending)), "")

@@ -43,7 +43,7 @@ def test_if_not_all_fit_those_near_the_selected_gpu_are_shown(view):
     v = view()
     v.gpu = 7
     rows = texts(nics.table(v, 80, 5))
-    assert rows[0].endswith(" NEAREST GPU     ↓8"), "each column keeps its title"
+    assert rows[0].endswith(" NEAREST GPU   9-12"), "each column keeps its title"
     assert texts(nics.table(v, 120, 5))[0].endswith(" 9-12 of 12")
     assert rows[-1].split()[1] == "mlx5_11"
     v.gpu = 0

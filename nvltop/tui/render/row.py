@@ -115,14 +115,15 @@ def with_range(titles: Sequence[str], shown: tuple[int, int, int], width: int, g
     """Return the first of several titles beside which there is room for the range of the rows that are shown.
 
     `shown` holds the first row, the one after the last, and their number. For room, the title of the second
-    sparkline loses its time, which is that of the first. Otherwise only the number of hidden rows is shown,
-    or nothing: a column without its title is worse.
+    sparkline loses its time, which is that of the first. Otherwise the range alone is shown, or the number of
+    rows below, or nothing: a column without its title is worse.
     """
     first, last, count = shown
     at = f"{first + 1}-{last}" if last > first else "0"
     heads = [head.rstrip() for title in titles for head in (title, SECOND_TIME.sub(r"\1", title))]
     places = [(head, words) for head in heads for words in (f" {at} of {count}", f" {at}/{count}")]
-    places += [(head, f" {glyphs.more_rows}{count - (last - first)}") for head in heads]
+    places += [(head, f" {at}") for head in heads]
+    places += [(head, f" {glyphs.more_rows}{count - last}") for head in heads if count > last]
     fitting = (head.ljust(width - len(end)) + end for head, end in places if len(head) + len(end) <= width)
     return next(fitting, titles[-1])
 
