@@ -51,7 +51,7 @@ class ErrorCount:
     last_hour: int = 0
     """Increases that nvltop observed during the last hour, or since its start if that is later."""
     last_known: tuple[int, float] | None = None
-    """The last count above 0 of a counter that cannot be read now, and its age in seconds; None without one."""
+    """The last count above 0 of a counter that cannot be read now, and its age in seconds."""
 
 
 @frozen

@@ -224,7 +224,8 @@ def test_a_job_on_gpus_without_nvlink_has_no_traffic_that_is_unknown(view):
     v = view("rtx4090-pair", seconds=3.0)
     job = Job(
         key="torchrun:1", label="torchrun 1", kind="torchrun", user="ada", pids=(1,),
-        gpus=tuple(g.gpu.uuid for g in v.gpus), exclusive=(True, True), exact=True, tx_bytes_per_s=Missing("no NVLink"),
+        gpus=tuple(g.gpu.uuid for g in v.gpus), exclusive=(True, True), exact=True,
+        tx_bytes_per_s=Missing("no NVLink"),
         rx_bytes_per_s=Missing("no NVLink"), unlinked=((v.gpus[0].gpu.uuid, v.gpus[1].gpu.uuid),),
     )  # fmt: skip
     assert rows.job_line(v, job) == "torchrun 1 · 1 process on GPU 0-1 · no NVLink"
