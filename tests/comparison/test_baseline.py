@@ -15,6 +15,7 @@ from nvltop.comparison.baseline import (
     Baseline,
     BaselineLink,
     FactChange,
+    Facts,
     count_change,
     fact_changes,
     lost_links,
@@ -53,7 +54,7 @@ def test_an_increase_is_exact_or_unknown_with_a_reason(before, steps, moment):
         if taken is None and second > moment:
             count = track.at(second - 1.0)
             taken, since_s = (
-                BaselineLink({}, {"replay": count.total}, {"replay": count.since_start}),
+                BaselineLink(Facts({}), {"replay": count.total}, {"replay": count.since_start}),
                 second - 1.0,
             )
             expected, resets = 0, 0

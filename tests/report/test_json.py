@@ -83,7 +83,7 @@ def test_the_keys_of_the_contract(bench):
     }  # fmt: skip
 
 
-TIMED = {
+TIMED: dict[str, dict[str, tuple[str, ...]]] = {
     "pcie": {"rates_over_s": ("tx_bytes_per_s", "rx_bytes_per_s")},
     "throttling": {
         "over_s": ("power_cap_share", "sw_thermal_share", "hw_thermal_share", "power_brake_share")

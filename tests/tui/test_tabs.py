@@ -309,8 +309,8 @@ async def test_counts_that_cannot_be_read_any_more_stay_listed_whether_they_rose
         await pilot.press("3")
         monitor, uuid = app.feed.monitor, app.view.frame.gpus[2].gpu.uuid
         now_s, wall_s = app.view.frame.tick.mono_s, app.view.frame.tick.wall_s
-        for errors in ({"crc": (7, 7, 0)}, {"crc": (7, 9, 0)}):
-            monitor.update(Reading(uuid, now_s, now_s, wall_s, LinkErrors(errors)))
+        for counts in ((7, 7, 0), (7, 9, 0)):
+            monitor.update(Reading(uuid, now_s, now_s, wall_s, LinkErrors({"crc": counts})))
             now_s += 0.1
         lost = LinkErrors({"crc": (Missing("GPU is lost"),) * 3})
         monitor.update(Reading(uuid, now_s, now_s, wall_s, lost))
