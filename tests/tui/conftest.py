@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,17 +38,30 @@ EVERY_SECOND = (
 HOST = Host(12.5, 412 << 30, 2048 << 30)
 
 
-MAX_SHARED = 8
-"""How often a node may have run on for its items to be shared with other tests."""
-_shared: dict[tuple[object, ...], tuple[list[Item], float]] = {}
-"""Items of one run of a node, and the time at their end, by node, scenario and the runs so far."""
+STEP_S = 0.25
+"""Time between two readings of the counters, seconds; all else is read once a second, as a sampler does."""
+MAX_SHARED_STEPS = 120
+"""For how many steps the items of a node may be shared with other tests."""
+
+
+@dataclass
+class Shared:
+    """Items of one node that tests share."""
+
+    steps: list[list[Item]] = field(default_factory=list)
+    ends: dict[int, list[Item]] = field(default_factory=dict)
+    """What is read at the end of a run, by the number of steps before it."""
+
+
+_shared: defaultdict[tuple[str, str, float], Shared] = defaultdict(Shared)
+"""Items by node, scenario and the time at which the node was switched on, seconds."""
 
 
 class Script:
     """A source whose items are the readings of a simulated node.
 
     What a node reads depends on nothing but its clock, so tests share the items until one of them uses
-    `bench` or `table`.
+    `bench` or `table`, or moves the clock.
     """
 
     def __init__(self, start: Callable[..., Bench], clock: Clock, node: str, scenario: str, seconds: float):
@@ -54,75 +69,87 @@ class Script:
         self.closed = False
         self.note = ""
         self.clock = clock
-        self._start, self._arguments = start, (node, scenario)
+        self._start, self._node, self._scenario = start, node, scenario
         self._begin_s = clock.now
-        self._runs: list[tuple[float, float]] = []
-        """Time at the begin of each run so far, and its length, seconds."""
         self._bench: Bench | None = None
         self._table = SimulatedProcessTable(1_790_000_000.0)
-        self._done = 0
-        """How many of these runs `_bench` has made."""
+        self._steps = self._made = 0
+        """Steps so far, and how many of them `_bench` has made."""
         self._is_shared = True
         self.advance(seconds)
 
     @property
     def bench(self) -> Bench:
         """The node, which a test may change."""
+        node = self._caught_up()
         self._is_shared = False
-        return self._caught_up()
+        return node
 
     @property
     def table(self) -> SimulatedProcessTable:
         """The processes of the node, which a test may change."""
-        self._is_shared = False
         self._caught_up()
+        self._is_shared = False
         return self._table
 
     def advance(self, seconds: float) -> None:
-        """Let the node run on; counters are read four times a second, all else once, as a sampler does."""
-        run = self.clock.now, seconds
-        key = *self._arguments, self._begin_s, *self._runs, run
-        if self._is_shared and key in _shared:
-            items, self.clock.now = _shared[key]
+        """Let the node run on."""
+        if self._is_shared and self.clock.now != self._begin_s + self._steps * STEP_S:
+            now_s = self.clock.now
+            self._caught_up()
+            self.clock.now, self._is_shared = now_s, False
+        for _ in range(max(1, round(seconds / STEP_S))):
+            self.items += self._step()
+        self.items += self._end()
+
+    def _step(self) -> list[Item]:
+        """Return what is read in the next step."""
+        shared = _shared[self._node, self._scenario, self._begin_s].steps if self._is_shared else []
+        if self._steps < len(shared):
+            self.clock.now += STEP_S
+            items = shared[self._steps]
         else:
-            items = self._read(self._caught_up(), seconds)
-            self._done += 1
-            if self._is_shared and len(self._runs) < MAX_SHARED:
-                _shared[key] = items, self.clock.now
-        self._runs.append(run)
-        self.items += items
+            items = self._read(self._caught_up())
+            if self._is_shared and self._steps == len(shared) < MAX_SHARED_STEPS:
+                shared.append(items)
+        self._steps += 1
+        return items
 
     def _caught_up(self) -> Bench:
-        """Return the node after all runs so far."""
-        now_s = self.clock.now
+        """Return the node after all steps so far."""
         if self._bench is None:
-            self.clock.now = self._begin_s
-            self._bench = self._start(*self._arguments)
-        for begin_s, seconds in self._runs[self._done :]:
-            self.clock.now = begin_s
-            self._read(self._bench, seconds)
-        self._done = len(self._runs)
-        self.clock.now = now_s
+            now_s, self.clock.now = self.clock.now, self._begin_s
+            self._bench = self._start(self._node, self._scenario)
+            self.clock.now = now_s
+        while self._is_shared and self._made < self._steps:
+            self.clock.now = self._begin_s + self._made * STEP_S
+            self._read(self._bench)
         return self._bench
 
-    def _read(self, node: Bench, seconds: float) -> list[Item]:
-        first = not self._done and self.clock.now == self._begin_s
+    def _read(self, node: Bench) -> list[Item]:
+        """Let the node make a step, and return what it read."""
+        first = not self._made
         items: list[Item] = [node.inventory, Listening(self.clock.now, 1_790_000_000.0, 8)] if first else []
-        for _ in range(max(1, round(seconds * 4))):
-            self.clock.now += 0.25
-            second = self.clock.now % 1 == 0
-            for reader in node.readers:
-                items += reader.read_counters()
-                for read in EVERY_SECOND if second else ():
-                    items += read(reader)
-            if second:
-                items.append(node.read_nics())
-        now = self.clock.now
-        listed = self._table.describe(*by_pid([r.processes.read(now) for r in node.readers]))
-        items.append(Reading(None, now, now, 1_790_000_000.0, listed))
-        for data in (HOST, Cost(105.0, 0.02, 0.25, 0.004)):
-            items.append(Reading(None, now, now, 1_790_000_000.0, data))
+        self.clock.now += STEP_S
+        self._made += 1
+        second = self.clock.now % 1 == 0
+        for reader in node.readers:
+            items += reader.read_counters()
+            for read in EVERY_SECOND if second else ():
+                items += read(reader)
+        if second:
+            items.append(node.read_nics())
         return items
+
+    def _end(self) -> list[Item]:
+        """Return what is read at the end of a run."""
+        ends = _shared[self._node, self._scenario, self._begin_s].ends if self._is_shared else {}
+        if self._steps not in ends:
+            node, now = self._caught_up(), self.clock.now
+            listed = self._table.describe(*by_pid([r.processes.read(now) for r in node.readers]))
+            data = (listed, HOST, Cost(105.0, 0.02, STEP_S, 0.004))
+            ends[self._steps] = [Reading(None, now, now, 1_790_000_000.0, what) for what in data]
+        return ends[self._steps]
 
     def fileno(self) -> int:
         return -1
