@@ -145,16 +145,16 @@ class FieldTable:
         def answer(gpu: int, link: int, t: float) -> Answer:
             node = m.node
             links = len(node.links[gpu])
-            if link == ALL_LINKS and links and not node.mig:
-                if not board.total_scope:
-                    return NOT_SUPPORTED_ANSWER
-                active = [k for k in range(links) if m.up(gpu, k, t)]
-                return 0, UNSIGNED_LONG_LONG, sum([m.counter(gpu, k, way, raw, t) for k in active]) // KIB
-            if link >= links or node.mig:
+            if link < links and not node.mig:
+                if not m.up(gpu, link, t):
+                    return INVALID_ARGUMENT, 0, 0
+                return 0, UNSIGNED_LONG_LONG, m.counter(gpu, link, way, raw, t) // KIB
+            if link != ALL_LINKS or not links or node.mig:
                 return self._link_error(gpu, link), 0, 0
-            if not m.up(gpu, link, t):
-                return INVALID_ARGUMENT, 0, 0
-            return 0, UNSIGNED_LONG_LONG, m.counter(gpu, link, way, raw, t) // KIB
+            if not board.total_scope:
+                return NOT_SUPPORTED_ANSWER
+            active = [k for k in range(links) if m.up(gpu, k, t)]
+            return 0, UNSIGNED_LONG_LONG, sum([m.counter(gpu, k, way, raw, t) for k in active]) // KIB
 
         return answer
 

@@ -65,6 +65,8 @@ class Machine:
         self._integrals: dict[int, tuple[Flow, float, float]] = {}
         """Each flow, the time for which it was last integrated, and the result, by id."""
         self._tx = {(g, k): self._flow(g, k) for g, ends in enumerate(node.links) for k in range(len(ends))}
+        self._senders = {(g, k): self._sender(g, k) for g, k in self._tx}
+        """GPU and link that send what a GPU receives on a link."""
 
     def _flow(self, gpu: int, link: int) -> Flow:
         if not self.busy or self.node.links[gpu][link].kind == "none" or self.scenario in PCIE_ONLY_SCENARIOS:
@@ -96,15 +98,17 @@ class Machine:
             end.kind == "gpu" and (end.device, end.link) == self.faulty_link
         )
 
+    def _sender(self, gpu: int, link: int) -> tuple[int, int]:
+        end = self.node.links[gpu][link]
+        if end.kind == "gpu":
+            return end.device, end.link
+        # Through a switch, each GPU receives what its neighbour sends.
+        neighbour = (gpu + 1) % self.node.gpus, link
+        return neighbour if neighbour in self._tx else (gpu, link)
+
     def flow(self, gpu: int, link: int, direction: str) -> Flow:
         """Return the traffic of a link; RX of a direct link is TX of its remote end."""
-        end = self.node.links[gpu][link]
-        if direction == "rx":
-            if end.kind == "gpu":
-                return self._tx[end.device, end.link]
-            # Through a switch, each GPU receives what its neighbour sends.
-            return self._tx.get(((gpu + 1) % self.node.gpus, link)) or self._tx[gpu, link]
-        return self._tx[gpu, link]
+        return self._tx[self._senders[gpu, link] if direction == "rx" else (gpu, link)]
 
     def counter(self, gpu: int, link: int, direction: str, raw: bool, t: float) -> int:
         """Return a link's byte counter."""
@@ -116,7 +120,7 @@ class Machine:
         # Each flow is read where it is sent and where it arrives.
         flow = self.flow(gpu, link, direction)
         cached = self._integrals.get(id(flow))
-        if cached is None or cached[0] is not flow or cached[1] != t:
+        if cached is None or cached[1] != t or cached[0] is not flow:
             cached = self._integrals[id(flow)] = flow, t, flow.integral(t)
         data = cached[2]
         return int(base + (data * RAW_OVER_DATA + RAW_IDLE_BYTES_PER_S * t if raw else data))

@@ -53,6 +53,11 @@ class Bursts:
     noise: float = 0.0
     frequency: float = 7.3
     """Frequency of the noise, rad/s."""
+    _last: tuple[int, float, float] = field(default=(-1, 0.0, 0.0), init=False, repr=False, compare=False)
+    """A number of complete periods, the noise in all of them, and the cosine at their end.
+
+    Only a time in another period needs them afresh.
+    """
     _at_zero: float = field(init=False, repr=False)
     """Integral over the phase, cached for `integral`."""
 
@@ -71,16 +76,20 @@ class Bursts:
         return self._since(t + self.phase_s) - self._at_zero
 
     def _since(self, s: float) -> float:
-        periods, rest = divmod(s, self.period_s)
-        on_s = self.duty * self.period_s
-        high_s = periods * on_s + min(rest, on_s)
+        p = self.period_s
+        periods, rest = divmod(s, p)
+        on_s = self.duty * p
+        burst_s = rest if rest < on_s else on_s
+        high_s = periods * on_s + burst_s
         flat = self.high * high_s + self.low * (s - high_s)
         if not self.noise:
             return flat
-        w, p = self.frequency, self.period_s
-        noise = self._noise_of(int(periods), w * p, w * on_s)
+        w = self.frequency
         start = periods * p
-        noise += math.cos(w * start) - math.cos(w * (start + min(rest, on_s)))
+        if (last := self._last)[0] != periods:
+            last = int(periods), self._noise_of(int(periods), w * p, w * on_s), math.cos(w * start)
+            object.__setattr__(self, "_last", last)
+        noise = last[1] + (last[2] - math.cos(w * (start + burst_s)))
         return flat + self.high * self.noise * noise / w
 
     @staticmethod
