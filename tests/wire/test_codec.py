@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields, is_dataclass
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import pytest
 from hypothesis import given, settings
@@ -35,6 +35,17 @@ T = TypeVar("T")
 st.register_type_strategy(float, st.floats(0, 1e24))
 st.register_type_strategy(int, st.integers(0, 2**74))
 st.register_type_strategy(str, st.text(max_size=20).map(clean))
+
+
+def short(kind: Any) -> st.SearchStrategy[tuple[Any, ...]]:
+    """Keep tuples of any length short: items of items of ten each take longer to make than to check."""
+    members = get_args(kind)
+    if members[1:] == (Ellipsis,):
+        return st.lists(st.from_type(members[0]), max_size=3).map(tuple)
+    return st.tuples(*map(st.from_type, members))
+
+
+st.register_type_strategy(tuple, short)
 
 
 def from_fields(cls: Any) -> st.SearchStrategy[Any]:
