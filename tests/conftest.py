@@ -90,6 +90,12 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(100_000, 20, 100)
 
 
+def pytest_unconfigure() -> None:
+    """Collect what is left, so that a failure in it is reported, once: pytest would search all five times."""
+    gc.collect()
+    gc.freeze()
+
+
 def examples(count: int) -> int:
     """Return how many examples of a property to run that take more than 50 ms each."""
     return 10 * count if THOROUGH else count
