@@ -39,7 +39,7 @@ DIALOGS = [
 
 async def states(app, sequences, ahead):
     """Return what is on the screen after each sequence of keys, typed one by one or all at once."""
-    app, seen = app("dgx-h100", "link-down", 24.0), []
+    app, seen = app("dgx-h100", "link-down", 14.0), []
     async with app.run_test(size=(120, 40)) as pilot:
         app.step()
         await pilot.pause()
