@@ -214,7 +214,7 @@ def test_estimate_needs_json():
 )
 def test_json_observes_for_the_requested_time(scenario, answer, headline):
     """End to end: worker, pipe, analysis, output."""
-    run = nvltop("--json", "--for", "8", "--demo", "--scenario", scenario)
+    run = nvltop("--json", "--for", "8", "--demo", "hgx-h100-4", "--scenario", scenario)
     verdict = json.loads(run.stdout)["verdict"]
     assert verdict["id"] == answer
     assert verdict["headline"].startswith(headline)

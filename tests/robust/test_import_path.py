@@ -66,11 +66,11 @@ def test_no_code_in_a_hostile_directory_is_run(hostile, tmp_path, environment, a
     script.parent.mkdir()
     script.write_text(f"import sys\n{ENTRY}\n")
     given = {"PYTHONPATH": str(PACKAGE.parent), **environment}
-    done = run(sys.executable, str(script), "--demo", *arguments, cwd=hostile, **given)
+    done = run(sys.executable, str(script), "--demo", "hgx-h100-4", *arguments, cwd=hostile, **given)
     assert not (tmp_path / "ran").exists(), (tmp_path / "ran").read_text()
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    assert "144 of 144 links up" in done.stdout or "144/144 links up" in done.stdout
+    assert "72 of 72 links up" in done.stdout or "72/72 links up" in done.stdout
 
 
 def test_the_worker_imports_only_what_the_main_process_imports(hostile, tmp_path):
@@ -80,7 +80,7 @@ def test_the_worker_imports_only_what_the_main_process_imports(hostile, tmp_path
         path.unlink() if path.exists() else (hostile / name / "__init__.py").unlink()
     (hostile / "nvltop").rmdir()
     run(
-        sys.executable, "-m", "nvltop", "--demo", "--check", "--for", "2", cwd=hostile,
+        sys.executable, "-m", "nvltop", "--demo", "hgx-h100-4", "--check", "--for", "2", cwd=hostile,
         PYTHONPATH=str(PACKAGE.parent),
     )  # fmt: skip
     ran = (tmp_path / "ran").read_text().split() if (tmp_path / "ran").exists() else []
@@ -102,11 +102,11 @@ def test_a_zipapp_runs_and_so_does_its_worker(tmp_path):
     (tree / "__main__.py").write_text(f"import sys\nsys.path += {libraries!r}\n{ENTRY}\n")
     zipapp.create_archive(tree, tmp_path / "nv.pyz", compressed=True)
     # Without `site`, the installed nvltop cannot be found.
-    done = run(sys.executable, "-S", "nv.pyz", "--demo", "--json", cwd=tmp_path)
+    done = run(sys.executable, "-S", "nv.pyz", "--demo", "hgx-h100-4", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert report["version"] == "0.0.zip"
-    assert len(report["gpus"]) == 8
+    assert len(report["gpus"]) == 4
 
 
 def test_directories_removed_from_the_import_path(tmp_path, monkeypatch):

@@ -102,8 +102,8 @@ def test_textual_draws_and_reads_keys_by_itself_if_it_has_to(terminal):
 
 
 def test_a_terminal_that_goes_away_ends_it_even_if_hup_is_ignored(terminal):
-    t = terminal("--demo", ignore_hup=True)
-    t.until("144/144")
+    t = terminal("--demo", "hgx-h100-4", ignore_hup=True)
+    t.until("72/72")
     os.close(t.master)
     t.process.wait(5.0)
     t.master = os.open(os.devnull, os.O_RDONLY)
@@ -253,13 +253,13 @@ def _wait_until_keys_are_read(t, end_s: float) -> bool:
 
 
 def test_stopped_by_force_and_back_it_gives_the_terminal_back_as_it_was_found(terminal):
-    t = terminal("--demo")
-    t.until("144/144")
+    t = terminal("--demo", "hgx-h100-4")
+    t.until("72/72")
     t.process.send_signal(signal.SIGSTOP)
     os.waitid(os.P_PID, t.process.pid, os.WSTOPPED)
     t.screen.reset()
     t.process.send_signal(signal.SIGCONT)
-    t.until("NV18")
+    t.until("NV6")
     t.type("q")
     assert t.ended() == 0
     assert t.restored()
