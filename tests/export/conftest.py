@@ -17,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from nvltop import export
 from nvltop.export.exposition import MetricsPage
 from nvltop.model import Activity, Frame, Missing, Rank, StepPeriod, Straggler
+from tests.prometheus_server import ENVIRONMENT
 
 needs_prometheus = pytest.mark.skipif(
     not (shutil.which("promtool") and shutil.which("prometheus")),
@@ -25,7 +26,8 @@ needs_prometheus = pytest.mark.skipif(
 
 
 def promtool(*arguments: str, said: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(["promtool", *arguments], input=said, capture_output=True, timeout=60, check=False)
+    command = ["promtool", *arguments]
+    return subprocess.run(command, input=said, capture_output=True, timeout=60, check=False, env=ENVIRONMENT)
 
 
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]

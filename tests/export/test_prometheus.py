@@ -63,23 +63,17 @@ def test_the_rules_pass_the_linter():
 
 def test_each_alert_fires_for_its_finding_and_for_nothing_else(tmp_path):
     where = {"gpu": "3", "link": "7", "instance": "node-7"}
-    tests = []
+    series, firing = [], []
     for name, rule, severities in ALERTS:
-        reported = [{"rule": rule, "severity": s, **where} for s in ("info", *severities)]
-        firing = [
-            {"labels": _written("ALERTS", {"alertname": name, "alertstate": "firing", **labels}), "value": 1}
-            for labels in reported[1:]
-        ]
-        tests.append(
-            {
-                "interval": "15s",
-                "input_series": [
-                    {"series": _written("nvltop_finding", t), "values": "1 1"} for t in reported
-                ],
-                "promql_expr_test": [{"expr": "ALERTS", "eval_time": "15s", "exp_samples": firing}],
-            }
-        )
-    check_rules(tmp_path, tests)
+        for severity in ("info", *severities):
+            labels = {"rule": rule, "severity": severity, **where}
+            series.append({"series": _written("nvltop_finding", labels), "values": "1 1"})
+            if severity != "info":
+                alert = {"alertname": name, "alertstate": "firing", **labels}
+                firing.append({"labels": _written("ALERTS", alert), "value": 1})
+    # All at once, since promtool makes a database for each of its tests.
+    reported = [{"expr": "ALERTS", "eval_time": "15s", "exp_samples": firing}]
+    check_rules(tmp_path, [{"interval": "15s", "input_series": series, "promql_expr_test": reported}])
 
 
 @pytest.mark.parametrize(
@@ -170,7 +164,7 @@ def rendered(template: str, labels: dict[str, str]) -> str:
 @pytest.mark.parametrize("gpu", ["3", ""], ids=["one GPU", "several"])
 def test_texts_of_alerts_name_the_gpu_or_say_that_it_is_several(tmp_path, gpu):
     summaries = dict(written_alerts())
-    tests = []
+    series, reported = [], []
     for name, rule, severities in ALERTS:
         labels = {"rule": rule, "severity": severities[0], "instance": "node-7", "gpu": gpu}
         labels["device"] = "mlx5_0"
@@ -183,25 +177,10 @@ def test_texts_of_alerts_name_the_gpu_or_say_that_it_is_several(tmp_path, gpu):
         description = re.search(rf"alert: {name}\n(?: .*\n)*? +description: '(.*)'\n", TEXT)
         assert description
         annotations = {"summary": said, "description": description[1].replace("''", "'")}
-        tests.append(
-            {
-                "interval": "15s",
-                "input_series": [{"series": _written("nvltop_finding", labels), "values": "1 1"}],
-                "alert_rule_test": [
-                    {
-                        "alertname": name,
-                        "eval_time": "15s",
-                        "exp_alerts": [
-                            {
-                                "exp_labels": {k: v for k, v in labels.items() if v},
-                                "exp_annotations": annotations,
-                            }
-                        ],
-                    }
-                ],
-            }
-        )
-    check_rules(tmp_path, tests)
+        series.append({"series": _written("nvltop_finding", labels), "values": "1 1"})
+        fired = {"exp_labels": {k: v for k, v in labels.items() if v}, "exp_annotations": annotations}
+        reported.append({"alertname": name, "eval_time": "15s", "exp_alerts": [fired]})
+    check_rules(tmp_path, [{"interval": "15s", "input_series": series, "alert_rule_test": reported}])
 
 
 def test_a_node_that_no_longer_answers_stays_an_alert(tmp_path):
