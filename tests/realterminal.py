@@ -97,13 +97,19 @@ class Terminal:
         self._asked = max(self._asked, self.received.rfind(b"$p") + 2)
 
     def until(self, words: str) -> str:
-        end = time.monotonic() + PATIENCE_S
+        shown = self.shows(words, PATIENCE_S)
+        text = "\n".join(self.screen.display)
+        assert shown, f"{words!r} never came:\n{text}"
+        return text
+
+    def shows(self, words: str, patience_s: float) -> bool:
+        """Read until words are on the screen, or return False after a time."""
+        end = time.monotonic() + patience_s
         while time.monotonic() < end:
             self.read()
-            text = "\n".join(self.screen.display)
-            if words in text:
-                return text
-        raise AssertionError(f"{words!r} never came:\n" + "\n".join(self.screen.display))
+            if words in "\n".join(self.screen.display):
+                return True
+        return False
 
     def until_line(self, y: int, words: str) -> None:
         """Read until a line begins with words."""
