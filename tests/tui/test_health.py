@@ -18,7 +18,7 @@ from nvltop.tui.tabs.health import rows
 from nvltop.tui.tabs.main import gpus, links, matrix
 
 
-def seen(bench, node="dgx-h100", scenario="link-down", seconds=20.0, xids=()):
+def seen(bench, node="h100-four", scenario="link-down", seconds=14.0, xids=()):
     b = bench(node, scenario)
     b.interval_s = 1.0
     for gpu, code in xids:
@@ -41,7 +41,7 @@ def test_findings_come_first_then_what_is_unknown_then_what_is_fine(bench):
 def test_a_healthy_node_says_what_was_looked_at(bench):
     found = rows.entries(seen(bench, scenario="training").frame)
     assert found[0].what == "No fault found"
-    assert any("144 of 144 links up" in e.what for e in found)
+    assert any("72 of 72 links up" in e.what for e in found)
     assert any(e.where == "Xids" and e.state == "unknown" for e in found)
 
 

@@ -440,7 +440,7 @@ async def test_enter_on_a_counter_opens_its_link(app):
 
 @pytest.mark.parametrize("size", [(20, 5), (40, 7), (40, 10), (80, 12)])
 async def test_a_low_screen_shows_the_tab_and_nothing_over_another_part(app, size):
-    app = app("dgx-h100", "link-down", 20.0)
+    app = app("dgx-h100", "link-down", 14.0)
     async with app.run_test(size=size) as pilot:
         await settle(app, pilot)
         for number, title in enumerate(TITLES, 1):
