@@ -24,6 +24,7 @@ from nvltop.record.reader import open_recording
 from nvltop.record.redact import Redactor
 from nvltop.record.timeline import scan
 from nvltop.record.writer import RecordingWriter
+from tests.realterminal import PATIENCE_S
 
 
 def record(path, items, **options):
@@ -153,12 +154,18 @@ def test_an_older_file_that_was_taken_away_does_not_end_the_recording(tmp_path, 
     taken = 0
     for item in simulate(seconds=60):
         recorder.write(item)
+        if not isinstance(item, Tick):
+            continue
+        # Files are written and renamed on a thread.
+        is_written = threading.Event()
+        recorder._output.do(is_written.set)
+        assert is_written.wait(PATIENCE_S)
         if (tmp_path / "run.1").exists():
             (tmp_path / "run.1").rename(tmp_path / f"taken{taken}")
             taken += 1
     recorder.close()
     assert recorder.error is None
-    assert taken + (tmp_path / "run.1").exists() > 1, "one rotation has found no older file of ours"
+    assert taken > 1, "one rotation has found no older file of ours"
 
 
 def test_too_little_room_is_refused(tmp_path):
