@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 from nvltop.frozen import frozen, mutable
@@ -191,10 +192,13 @@ class CounterTrack:
             last_known = (old[0], max(0.0, now_s - old[1])) if old else None
             changed = _age(now_s, self.changed_s)
             return ErrorCount(self.total, self.total, self.total, changed, last_known=last_known)
+        if self.steady:
+            self._cached = _unchanged(self.total)
+            return self._cached
         self._shift(now_s)
         recent = self._increases or NO_INCREASES
         recent.drop_old(now_s)
-        count = ErrorCount(
+        return ErrorCount(
             total=self.total,
             since_start=self.since_start or 0,
             per_min=recent.per_min(now_s),
@@ -204,9 +208,13 @@ class CounterTrack:
             reset_s=_age(now_s, self.reset_s),
             last_hour=recent.hour_sum,
         )
-        if self.steady:
-            self._cached = count
-        return count
+
+
+# Nearly all counters stay 0. A node with 8 x 36 links has 2880 of them, and an `ErrorCount` takes 150 bytes.
+@lru_cache(maxsize=256)
+def _unchanged(total: int) -> ErrorCount:
+    """Return the count of a counter that neither increased nor was reset since nvltop started."""
+    return ErrorCount(total, since_start=0, per_min=0.0, last_change_s=None)
 
 
 @frozen
