@@ -40,6 +40,8 @@ from nvltop.model.missing import (
 from nvltop.model.nic import LPF, NO_FIRMWARE, NO_NODE, Nic, NicPort, NicPorts, PciLocation
 from nvltop.model.reading import (
     GROUPS,
+    PCIE_SAMPLE_S,
+    PCIE_SAMPLED,
     C2cTraffic,
     Call,
     ComputeActivity,
@@ -94,6 +96,8 @@ __all__ = [
     "NOT_SUPPORTED",
     "NO_FIRMWARE",
     "NO_NODE",
+    "PCIE_SAMPLED",
+    "PCIE_SAMPLE_S",
     "SURENESS",
     "TIMELINE_KINDS",
     "Activity",

@@ -89,6 +89,12 @@ class Gauges:
     """Seconds in which the external power brake throttled the clocks (field 271)."""
 
 
+PCIE_SAMPLED: Final = "20ms"
+"""Source of PCIe throughput that the driver measures while it is asked."""
+PCIE_SAMPLE_S: Final = 0.02
+"""Length of each such measurement, seconds (`nvmlDeviceGetPcieThroughput`)."""
+
+
 @frozen
 class PcieTraffic:
     """PCIe throughput in bytes/s, averaged by the driver."""

@@ -9,7 +9,7 @@ from typing import Any, Final
 import pynvml
 
 from nvltop.frozen import mutable
-from nvltop.model import Maybe, Missing, PcieTraffic, first_missing
+from nvltop.model import PCIE_SAMPLED, Maybe, Missing, PcieTraffic, first_missing
 from nvltop.nvml.compute import NO_TRAFFIC
 from nvltop.nvml.device import Device
 from nvltop.nvml.driver import Driver, UnsupportedCache
@@ -71,7 +71,7 @@ class PcieReader:
             return None
         # Slightly early rather than one reading late.
         self._next_measurement_s = now + 0.9 * MEASURE_INTERVAL_S
-        return PcieTraffic(self._throughput(0), self._throughput(1), "20ms")
+        return PcieTraffic(self._throughput(0), self._throughput(1), PCIE_SAMPLED)
 
     def _counts(self) -> Any:
         answer = PCIE_COUNTERS.read(self.driver, self.device.handle, self.device.index)

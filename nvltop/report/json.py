@@ -169,16 +169,7 @@ def _gpu(g: GpuFrame, index_of: Mapping[str, int], now_s: float) -> dict[str, An
             chassis_serial=gpu.chassis_serial, slot=gpu.slot, tray=gpu.tray, host_id=gpu.host_id
         ),
         uptime_s=_rounded(g.uptime_s, 1),
-        pcie=as_object(
-            gen=gauges.pcie_gen,
-            gen_max=gpu.pcie_gen_max,
-            width=gauges.pcie_width,
-            width_max=gpu.pcie_width_max,
-            tx_bytes_per_s=g.pcie.tx_bytes_per_s,
-            rx_bytes_per_s=g.pcie.rx_bytes_per_s,
-            source=g.pcie.source or None,
-            rates_over_s=window(length(g.pcie_span_s), g.pcie.tx_bytes_per_s, g.pcie.rx_bytes_per_s),
-        ),
+        pcie=json_gpus.pcie(g),
         c2c=as_object(
             links=gpu.c2c.links,
             links_up=gpu.c2c.links_up,

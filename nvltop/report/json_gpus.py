@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from nvltop.model import NOT_READ, Fabric, GpuFrame, Maybe, Throttling, first_missing, known
+from nvltop.model import (
+    NOT_READ,
+    PCIE_SAMPLE_S,
+    PCIE_SAMPLED,
+    Fabric,
+    GpuFrame,
+    Maybe,
+    Throttling,
+    first_missing,
+    known,
+)
 from nvltop.report.json_values import as_object
 
 
@@ -16,6 +26,22 @@ def length(span_s: tuple[float, float] | None) -> Maybe[float]:
 def window(over_s: Maybe[float], *values: Maybe[object]) -> Maybe[float]:
     """Return the seconds that belong to values; missing as the values are if none of them could be read."""
     return over_s if any(map(known, values)) else first_missing(values) or over_s
+
+
+def pcie(g: GpuFrame) -> dict[str, Any]:
+    """Return the PCIe link of a GPU, its rates, and the time over which they were measured."""
+    rates = g.pcie.tx_bytes_per_s, g.pcie.rx_bytes_per_s
+    over_s = PCIE_SAMPLE_S if g.pcie.source == PCIE_SAMPLED else length(g.pcie_span_s)
+    return as_object(
+        gen=g.gauges.pcie_gen,
+        gen_max=g.gpu.pcie_gen_max,
+        width=g.gauges.pcie_width,
+        width_max=g.gpu.pcie_width_max,
+        tx_bytes_per_s=rates[0],
+        rx_bytes_per_s=rates[1],
+        source=g.pcie.source or None,
+        rates_over_s=window(over_s, *rates),
+    )
 
 
 def throttling(shares: Throttling) -> dict[str, Any]:

@@ -6,7 +6,18 @@ from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 from nvltop.formatting import UNKNOWN, age
-from nvltop.model import ErrorCount, Frame, GpuFrame, Link, Maybe, Missing, RemoteKind, first_missing, known
+from nvltop.model import (
+    PCIE_SAMPLED,
+    ErrorCount,
+    Frame,
+    GpuFrame,
+    Link,
+    Maybe,
+    Missing,
+    RemoteKind,
+    first_missing,
+    known,
+)
 from nvltop.text import counted
 
 T = TypeVar("T")
@@ -19,7 +30,7 @@ SAMPLES: Final = "samples of 20 ms"
 
 def pcie_is_sampled(gpus: Sequence[GpuFrame]) -> bool:
     """Return whether the PCIe rates are such samples."""
-    return any(g.pcie.source == "20ms" for g in gpus)
+    return any(g.pcie.source == PCIE_SAMPLED for g in gpus)
 
 
 def node_line(frame: Frame) -> str:

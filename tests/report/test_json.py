@@ -94,6 +94,13 @@ TIMED: dict[str, dict[str, tuple[str, ...]]] = {
 """Times of a GPU in JSON, and the values to which each belongs."""
 
 
+@pytest.mark.parametrize(("node", "over_s"), [("hgx-a100-4", 0.02), ("hgx-h100-4", 1.0)])
+def test_pcie_rates_have_the_time_over_which_they_were_measured(bench, node, over_s):
+    """The driver measures for 20 ms while it is asked; GPM returns means between two samples."""
+    for gpu in to_json(bench(node).run(20))["gpus"]:
+        assert gpu["pcie"]["rates_over_s"] == pytest.approx(over_s, rel=0.1)
+
+
 @pytest.mark.parametrize("node", ["dgx1-v100", "h100-mig"])
 def test_no_time_stands_beside_values_that_are_unknown(bench, node):
     frame = bench(node, "training" if node == "h100-mig" else "gpu-lost").run(20)
