@@ -46,7 +46,7 @@ class DownLinks:
     @property
     def all_down(self) -> bool:
         """Whether the GPU has no active link left."""
-        return active_link_count(self.gpu) == 0
+        return active_link_count(self.gpu) == 0 and not summarize(self.gpu.links).in_state(LinkState.UNKNOWN)
 
 
 def links_may_be_training(rule_input: RuleInput) -> bool:
@@ -82,12 +82,14 @@ def _down_links_of(
     went_down = down & before
     never_up = NO_LINKS
     expected, missing = len(before), len(went_down)
-    if settled and not optional_bridge(g.gpu) and most > active_link_count(g):
+    # A link that could not be read may be up.
+    may_be_up = active_link_count(g) + len(summarize(g.links).in_state(LinkState.UNKNOWN))
+    if settled and not optional_bridge(g.gpu) and most > may_be_up:
         # Peers may have lost links, too, so the GPU with the most links shows what is normal.
         complete = [p for p in gpus if p.gpu.name == g.gpu.name and active_link_count(p) == most]
         never_up = (down & NO_LINKS.union(*[summarize(p.links).active for p in complete])) - went_down
-        if most - active_link_count(g) > missing:
-            expected, missing = most, most - active_link_count(g)
+        if most - may_be_up > missing:
+            expected, missing = most, most - may_be_up
     # If some links are up, the links that peers use are the missing ones only if their number matches.
     known_links = (
         went_down | never_up

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pynvml
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nvltop.analysis.health.board import links_per_bridge
 from nvltop.model import Gpu
-from nvltop.nvml.simulated import boards, nodes
+from nvltop.nvml.simulated import Fault, boards, nodes
 from nvltop.nvml.simulated.link_layout import all_pairs, bridged, direct
 from nvltop.nvml.simulated.nodes import BUILDERS
 
@@ -49,6 +50,18 @@ def test_a_gpu_without_any_link_is_critical_and_one_finding(watched, node):
     (found,) = roots(w.run(4))
     assert (found.rule, found.severity, w.index(found), found.link) == ("link-down", "critical", 2, None)
     assert "has lost all" in found.headline
+
+
+@pytest.mark.parametrize("seconds", [0, 3])
+def test_links_that_cannot_be_read_are_not_called_down(watched, seconds):
+    w = watched("hgx-h100-4")
+    w.run(seconds)
+    for name in ("nvmlDeviceGetNvLinkState", "nvmlDeviceGetFieldValues"):
+        w.lib.faults[name] = Fault(gpu=3, code=pynvml.NVML_ERROR_UNKNOWN)
+    frame = w.run(12)
+    assert not [f for f in frame.findings if f.rule == "link-down"]
+    (check,) = [check for check in frame.checks if check.name == "links"]
+    assert check.outcome == "unknown"
 
 
 @pytest.mark.parametrize("node", [*SWITCHED, *DIRECT])
