@@ -191,7 +191,8 @@ class CounterTrack:
             old = self._last_known if self._old_count else None
             last_known = (old[0], max(0.0, now_s - old[1])) if old else None
             changed = _age(now_s, self.changed_s)
-            return ErrorCount(self.total, self.total, self.total, changed, last_known=last_known)
+            why = self.total
+            return ErrorCount(why, why, why, changed, last_hour=why, last_known=last_known)
         if self.steady:
             self._cached = _unchanged(self.total)
             return self._cached

@@ -125,6 +125,9 @@ class GpuTrack:
             self._gauges = data
             self._throttled.add(reading.end_s, data)
             self._problem = reading.problem
+            if reading.problem in LOST_REASONS:
+                # Its counters are not read any more, so that nothing else makes them unknown.
+                self._errors.fail(reading.end_s, Missing(reading.problem))
         elif isinstance(data, PcieTraffic):
             self._pcie = data
             if before is not None:

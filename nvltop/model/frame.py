@@ -48,7 +48,7 @@ class ErrorCount:
     """Highest rate of increase between two readings of the last minute."""
     reset_s: float | None = None
     """Seconds since the counter decreased or the driver initialised the GPU again; None if it never did."""
-    last_hour: int = 0
+    last_hour: Maybe[int] = 0
     """Increases that nvltop observed during the last hour, or since its start if that is later."""
     last_known: tuple[int, float] | None = None
     """The last count above 0 of a counter that cannot be read now, and its age in seconds."""

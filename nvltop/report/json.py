@@ -267,10 +267,9 @@ def _link_error(count: ErrorCount, uptime_s: Maybe[float]) -> dict[str, Any]:
     """Return the counter of a link; of a counter at 0, the time is that of its GPU (`uptime_s`)."""
     if count.total == 0 and not count.last_hour:
         return _error(count)
-    unread = next((v for v in (count.total, count.since_start) if isinstance(v, Missing)), None)
     return _error(
         count,
-        last_hour=unread or count.last_hour,
+        last_hour=count.last_hour,
         over_s=_rounded(counted_s(count, uptime_s), 1),
         per_day=_rounded(per_day(count, uptime_s), 3),
     )

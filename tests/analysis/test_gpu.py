@@ -17,6 +17,7 @@ from nvltop.model import (
     Gpu,
     Inventory,
     LinkCounters,
+    LinkErrors,
     LinkState,
     LinkStates,
     Missing,
@@ -113,6 +114,20 @@ def test_a_gpu_whose_counters_are_read_is_not_lost():
     assert node.frame().state == "lost"
     node.count(5, 7, 11)
     assert (node.frame().state, node.frame().state_reason) == ("ok", "")
+
+
+@pytest.mark.parametrize("counts", [(0, 0, 0), (0, 7, 0)])
+def test_the_error_counters_of_a_lost_gpu_are_unknown_although_they_are_not_read_again(counts):
+    node = Node()
+    for total in (counts, tuple(2 * count for count in counts)):
+        node.count(0, 0, 0)
+        node.track.update(Reading("GPU-1", node.now_s, node.now_s, 0.0, LinkErrors({"crc": total})))
+    node.track.update(Reading("GPU-1", node.now_s, node.now_s, 0.0, Gauges(), GPU_IS_LOST.reason))
+    shown = node.frame()
+    assert (shown.nvlink.errors_total, shown.nvlink.errors_since_start) == (GPU_IS_LOST, GPU_IS_LOST)
+    for link in shown.links:
+        count = link.errors["crc"]
+        assert {count.total, count.since_start, count.per_min, count.last_hour} == {GPU_IS_LOST}
 
 
 @given(st.lists(st.tuples(st.integers(0, 10**9), st.booleans()), min_size=1, max_size=MAX_SPANS))

@@ -76,8 +76,9 @@ def _count(error: ErrorCount, uptime_s: Maybe[float]) -> str:
         notes.append(f"+{error.since_start}, {age(error.last_change_s)} ago")
     over_s = counted_s(error, uptime_s)
     if known(over_s) and known(error.total) and error.total:
-        earlier = known(error.since_start) and error.since_start > error.last_hour
-        notes.append(f"in {duration(over_s)}" + f", {error.last_hour} in the last hour" * earlier)
+        seen, last_hour = error.since_start, error.last_hour
+        earlier = known(seen) and known(last_hour) and seen > last_hour
+        notes.append(f"in {duration(over_s)}" + f", {last_hour} in the last hour" * earlier)
     return f"{text} ({'; '.join(notes)})" if notes else text
 
 
