@@ -15,7 +15,7 @@ from nvltop.tui.dialogs import pair_rows
 from nvltop.tui.keys import FunctionKey
 from nvltop.tui.render import bars, header
 from nvltop.tui.render.glyphs import ASCII, UNICODE
-from nvltop.tui.render.meters import BarMeter, bar
+from nvltop.tui.render.meters import BarMeter, bar, meters
 from nvltop.tui.render.row import fit, fit_text, shorten, text_of
 from nvltop.tui.render.view_state import EMPTY_FRAME, ViewState
 from nvltop.tui.tabs.main import gpus, links, matrix, nics
@@ -381,6 +381,15 @@ def test_the_tab_row_has_the_window_of_the_meters(view, node, words, seconds):
     v = view(node, seconds=seconds)
     row, _ = bars.tabs(v, 120, ["Main"], 0)
     assert words in text_of(row)
+
+
+def test_the_meters_say_that_the_links_of_a_gpu_could_not_be_read(view):
+    v = view("hgx-h100-4")
+    assert not [meter.text for meter in meters(v) if meter.text.endswith("+?")]
+    *others, last = v.frame.gpus
+    unread = replace(last, nvlink=replace(last.nvlink, links_up=Missing("unknown driver error")))
+    v.frame = replace(v.frame, gpus=(*others, unread))
+    assert [meter.caption for meter in meters(v) if meter.text.endswith("+?")] == ["TX", "RX"]
 
 
 @pytest.mark.parametrize("content", matrix.CONTENTS)

@@ -117,12 +117,13 @@ def _traffic(caption: str, frame: Frame, unit: Unit, nvlink: bool) -> BarMeter:
     """
     out = caption == "TX"
     answering = fresh(frame.gpus)
-    part = "+?" if len(answering) < len(frame.gpus) else ""
+    is_part = len(answering) < len(frame.gpus)
     links = [g.nvlink for g in linked(answering)]
     tick: Maybe[float] = NOT_READ
     speeds: list[Maybe[float]]
     if nvlink and links:
         prefix, tick = "", links[0].ceiling
+        is_part = is_part or any(g.links and not known(g.nvlink.links_up) for g in answering)
         rates = [n.mean_tx_bytes_per_s if out else n.mean_rx_bytes_per_s for n in links]
         speeds = [n.speed_bytes_per_s for n in links]
     else:
@@ -133,7 +134,7 @@ def _traffic(caption: str, frame: Frame, unit: Unit, nvlink: bool) -> BarMeter:
     share = moved / speed if known(moved) and known(speed) and speed else NOT_READ
     near = known(share) and known(tick) and share >= NEAR_CEILING * tick
     role = "warn" if near else caption.lower()
-    return BarMeter(caption, share, prefix + unit.text(moved) + part, role, tick)
+    return BarMeter(caption, share, prefix + unit.text(moved) + "+?" * is_part, role, tick)
 
 
 def _total(values: list[Maybe[float]]) -> Maybe[float]:
