@@ -13,13 +13,13 @@ from typing import Final
 from nvltop.analysis.errors import COUNTERS_UNREADABLE, NO_COUNTER_READ, SATURATED
 from nvltop.analysis.health.claim import DCGM, INFO_ONLY, NVLTOP, Claim, Escalation
 from nvltop.analysis.health.error_rates import FastLink
-from nvltop.analysis.health.gpu_names import gpu_name
+from nvltop.analysis.health.gpu_names import gpu_name, gpu_names
 from nvltop.analysis.health.outliers import Outlier, watched_note
 from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult
 from nvltop.analysis.link_states import errors_by_link as counters
 from nvltop.analysis.uptime import DAY_S
 from nvltop.formatting import age, count, duration, small_number
-from nvltop.model import ErrorCount, GpuFrame, Link, Severity, first_missing, known, or_none
+from nvltop.model import ErrorCount, GpuFrame, Link, Missing, Severity, first_missing, known, or_none
 from nvltop.model.error_kinds import error_kind
 from nvltop.text import counted
 
@@ -86,9 +86,13 @@ def evaluate(rule_input: RuleInput) -> RuleResult:
     kinds = frozenset[str]().union(*[summary.kinds for summary in summaries])
     if not kinds:
         return claims, first_missing(g.nvlink.errors_total for g in gpus) or NO_COUNTER_READ
-    unread = [g.nvlink.errors_total for g, summary in zip(gpus, summaries, strict=True) if not summary.read]
+    unread = [g for g, summary in zip(gpus, summaries, strict=True) if not summary.read]
     if unread:
-        return claims, first_missing(unread[:1]) or COUNTERS_UNREADABLE
+        why = first_missing([unread[0].nvlink.errors_total]) or COUNTERS_UNREADABLE
+        if len(unread) == len(gpus):
+            return claims, why
+        alike = [g for g in unread if g.nvlink.errors_total == unread[0].nvlink.errors_total]
+        return claims, Missing(f"{gpu_names(alike)}: {why.reason}")
     links = counted(sum(len(g.links) for g in gpus), "link")
     return claims, f"no increase of {len(kinds)} kinds of counters on {links}"
 

@@ -62,6 +62,8 @@ def test_links_that_cannot_be_read_are_not_called_down(watched, seconds):
     assert not [f for f in frame.findings if f.rule == "link-down"]
     (check,) = [check for check in frame.checks if check.name == "links"]
     assert check.outcome == "unknown"
+    (errors,) = [check for check in frame.checks if check.name == "link errors"]
+    assert (errors.outcome, errors.detail) == ("unknown", "GPU 3: unknown driver error")
 
 
 @pytest.mark.parametrize("node", [*SWITCHED, *DIRECT])
