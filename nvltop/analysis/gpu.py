@@ -126,7 +126,7 @@ class GpuTrack:
             self._throttled.add(reading.end_s, data)
             self._problem = reading.problem
             if reading.problem in LOST_REASONS:
-                # Its counters are not read any more, so that nothing else makes them unknown.
+                # Its counters are not read any more, so nothing else would make them unknown.
                 self._errors.fail(reading.end_s, Missing(reading.problem))
         elif isinstance(data, PcieTraffic):
             self._pcie = data

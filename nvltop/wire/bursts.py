@@ -41,15 +41,15 @@ from nvltop.wire.names import CURRENT_GROUPS
 _to_json: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 """Encoder created once; `json.dumps` creates one on each call."""
 MARK: Final = b"\xffNVL"
-"""Begins each burst. JSON has no such byte, and numbers of 64 bits have hardly ever these four."""
+"""First bytes of each burst. JSON never contains the first of them, and numbers hardly ever all four."""
 HEADER: Final = struct.Struct("4sII")
 """`MARK`, then the lengths of the numbers and of the values, bytes."""
 MAX_BURST_BYTES: Final = 1 << 26
-"""Length above which a burst is not valid: hundreds of times that of all that a large node reads."""
+"""Length limit of a valid burst, bytes: hundreds of times what a large node reads at once."""
 US: Final = 10**6
 MAX_US: Final = 1 << 63
 WHOLE: Final = float(1 << 52)
-"""Added to a number of less than that and subtracted again, rounds it to a whole number (IEEE 754)."""
+"""Number that rounds a smaller one to a whole number when it is added and subtracted again (IEEE 754)."""
 _OTHER_TIMES: Final = (1, 2)
 """Positions of the times in the other items."""
 _LINKS: Final = GROUPS[LinkCounters]
