@@ -54,7 +54,8 @@ def use_utf8() -> None:
 def _configure(stream: object, encoding: str | None = None) -> None:
     """Replace characters that the encoding of a stream lacks by ASCII ones."""
     if isinstance(stream, io.TextIOWrapper):
-        stream.reconfigure(encoding=encoding, errors="ascii-substitutes")
+        # Output is buffered even with PYTHONUNBUFFERED: `flush` then meets every error of a short text.
+        stream.reconfigure(encoding=encoding, errors="ascii-substitutes", write_through=False)
 
 
 def flush(code: int, failed: int, failure: OSError | None = None) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from typing import Final
 
@@ -48,7 +47,9 @@ def check_recording(path: str, settings: Settings, seconds: float | None) -> int
 
 
 def print_verdict(text: str, code: int) -> int:
-    """Print a verdict and return its code, which is valid even if the text cannot be written."""
-    with contextlib.suppress(OSError):
-        print(text, flush=True)
+    """Print a verdict and return its code, which is valid even if the text cannot be written.
+
+    stdout is flushed at exit, where the error is reported.
+    """
+    print(text)
     return code

@@ -175,7 +175,8 @@ def test_for_needs_check(capsys):
     assert "--for needs" in capsys.readouterr().err
 
 
-def test_the_code_is_valid_even_if_nobody_reads_the_line(tmp_path):
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_the_code_is_valid_even_if_nobody_reads_the_line(tmp_path, unbuffered):
     command = [sys.executable, "-m", "nvltop", "--demo", "dgx-h100", "--scenario", "p2p-dead", "--check"]
     reading, writing = os.pipe()
     os.close(reading)
@@ -183,7 +184,13 @@ def test_the_code_is_valid_even_if_nobody_reads_the_line(tmp_path):
     lost = "nvltop: cannot write: No space left on device\n"
     for out, err in ((writing, ""), (full, lost)):
         done = subprocess.run(
-            [*command, "--for", "1"], stdout=out, stderr=subprocess.PIPE, text=True, timeout=30, check=False
+            [*command, "--for", "1"],
+            stdout=out,
+            stderr=subprocess.PIPE,
+            env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+            text=True,
+            timeout=30,
+            check=False,
         )
         os.close(out)
         assert (done.returncode, done.stderr) == (2, err)
