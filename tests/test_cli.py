@@ -149,11 +149,10 @@ def test_a_terminal_that_closes_at_the_end_is_not_a_crash():
     code = (
         "import os, pty, sys; from nvltop.cli import main\n"
         "master, slave = pty.openpty()\n"
-        "sys.stdout = os.fdopen(slave, 'w')\n"
+        "os.dup2(slave, 1)\n"
+        "os.close(slave)\n"
         "os.close(master)\n"
-        "code = main(['--demo', 'list'])\n"
-        "sys.stdout = None\n"
-        "os._exit(code)"
+        "sys.exit(main(['--demo', 'list']))"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20)
     assert (run.returncode, run.stderr) == (1, "nvltop: cannot write: Input/output error\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import Final
 
@@ -49,7 +50,8 @@ def check_recording(path: str, settings: Settings, seconds: float | None) -> int
 def print_verdict(text: str, code: int) -> int:
     """Print a verdict and return its code, which is valid even if the text cannot be written.
 
-    stdout is flushed at exit, where the error is reported.
+    An error is reported at exit, when stdout is flushed.
     """
-    print(text)
+    with contextlib.suppress(OSError):
+        print(text)
     return code

@@ -69,7 +69,6 @@ def run(
     tasks: TaskThreads,
 ) -> None:
     """Open the driver and read until `stop` is set; set `watchdog_runs` when it writes the heartbeats."""
-    threading.current_thread().name = "inventory"
     nics: NicReader = NicTable()
     logs: Callable[[], None] = KernelLogReader(send, stop).run
     if config.demo:

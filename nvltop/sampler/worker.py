@@ -85,6 +85,8 @@ def _run() -> None:
     disable_during_startup()
     share_one_arena()
     config = WorkerConfig.from_argument(sys.argv[1])
+    # The inventory is read on this thread. From Python 3.14 on, its name renames the process too.
+    threading.current_thread().name = "inventory"
     with contextlib.suppress(OSError), open("/proc/self/comm", "w") as comm:
         comm.write(WORKER_NAME)
     watch = CallTracker(config.watch_fd)
