@@ -7,7 +7,6 @@ import contextlib
 import gc
 import importlib
 import os
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -134,20 +133,28 @@ class Bench:
 
     def poll(self, *reads: Callable[[GpuReader], list[Reading]]) -> Frame:
         """Read every GPU, by default all groups, and return the frame."""
+        self.read(*reads)
+        return self.frame()
+
+    def read(self, *reads: Callable[[GpuReader], list[Reading]]) -> None:
+        """Read every GPU, by default all groups."""
         for reader in self.readers:
             for read in reads or ALL:
                 self.feed(read(reader))
         if not reads:
             self.feed([self.read_nics()])
-        return self.frame()
 
     def read_nics(self) -> Reading:
         """Read the ports of the NICs."""
         now = self.clock.now
         return Reading(None, now, now, WALL + now, SimulatedNics(self.library).read(now))
 
-    def frame(self) -> Frame:
+    def tick(self) -> None:
+        """Let the monitor evaluate what was read until now."""
         self.monitor.update(Tick(self.clock.now, WALL + self.clock.now, self.interval_s))
+
+    def frame(self) -> Frame:
+        self.tick()
         frame = self.monitor.frame()
         if self.history:
             self.history.add(frame)
@@ -155,16 +162,29 @@ class Bench:
 
     def frames(self, seconds: float) -> Iterator[Frame]:
         """Yield a frame at each interval; the counters are read each time, all else once a second."""
-        yield self.poll()
+        for _ in self._reads(seconds):
+            yield self.frame()
+
+    def _reads(self, seconds: float) -> Iterator[None]:
+        """Read at each interval: the counters each time, all else once a second."""
+        self.read()
+        yield
         last = round(seconds / self.interval_s)
         second = max(1, round(1.0 / self.interval_s))
         for n in range(1, last + 1):
             self.clock.now += self.interval_s
-            yield self.poll() if n % second == 0 or n == last else self.poll(GpuReader.read_counters)
+            if n % second == 0 or n == last:
+                self.read()
+            else:
+                self.read(GpuReader.read_counters)
+            yield
 
     def run(self, seconds: float) -> Frame:
-        """Read for a number of seconds and return the last frame."""
-        return deque(self.frames(seconds), maxlen=1)[0]
+        """Read for a number of seconds, with a frame a second as on the screen, and return the last frame."""
+        second = max(1, round(1.0 / self.interval_s))
+        for n, _ in enumerate(self._reads(seconds)):
+            self.frame() if n % second == 0 else self.tick()
+        return self.frame()
 
 
 ALL = (
