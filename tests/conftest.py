@@ -165,26 +165,26 @@ class Bench:
         for _ in self._reads(seconds):
             yield self.frame()
 
-    def _reads(self, seconds: float) -> Iterator[None]:
-        """Read at each interval: the counters each time, all else once a second."""
+    def _reads(self, seconds: float) -> Iterator[bool]:
+        """Read the counters at each interval, all else once a second; yield whether all was read."""
         self.read()
-        yield
+        yield True
         last = round(seconds / self.interval_s)
         second = max(1, round(1.0 / self.interval_s))
         for n in range(1, last + 1):
             self.clock.now += self.interval_s
-            if n % second == 0 or n == last:
-                self.read()
-            else:
-                self.read(GpuReader.read_counters)
-            yield
+            reads_all = n % second == 0 or n == last
+            self.read(*(() if reads_all else (GpuReader.read_counters,)))
+            yield reads_all
 
     def run(self, seconds: float) -> Frame:
         """Read for a number of seconds, with a frame a second as on the screen, and return the last frame."""
-        second = max(1, round(1.0 / self.interval_s))
-        for n, _ in enumerate(self._reads(seconds)):
-            self.frame() if n % second == 0 else self.tick()
-        return self.frame()
+        for is_second in self._reads(seconds):
+            if is_second:
+                frame = self.frame()
+            else:
+                self.tick()
+        return frame
 
 
 ALL = (

@@ -33,7 +33,7 @@ EVERY_SECOND = (
 
 @pytest.fixture
 def snapshot(bench, tmp_path):
-    """Return a function that runs a node at 4 Hz and returns the path and the files of a snapshot."""
+    """Return a function that reads a node at 4 Hz, and returns the path and the files of a snapshot."""
 
     def take(node: str, scenario: str, seconds: int):
         b = bench(node, scenario)
@@ -66,7 +66,9 @@ def snapshot(bench, tmp_path):
             if quarter == 4 * seconds // 2:
                 uuid = b.inventory.gpus[0].uuid
                 b.monitor.update(Event(b.clock.now, WALL + b.clock.now, uuid, "xid", 31))
-            history.add(frame := b.frame())
+            b.tick()
+            if quarter % 4 == 3:
+                history.add(frame := b.monitor.frame())
         made = snapshot_files(frame, history, ring, "<svg></svg>", "requested")
         return made.save(tmp_path / "shot"), made
 
