@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 ENVIRONMENT = {"PATH": os.environ["PATH"], "GOGC": "400", "GOMAXPROCS": "1"}
 """One thread and less garbage collection, on which a small server spends a quarter of its time."""
 

@@ -158,7 +158,7 @@ def gaps_of(times: list[str]) -> list[float]:
 
 
 def apart(times: list[str], interval_s: float) -> None:
-    """Check the times of reports of the real program, of which a busy machine may delay each."""
+    """Check the times of reports of the real program; a busy machine may delay each of them."""
     gaps = gaps_of(times)
     assert min(gaps) > 0.0
     # If the first is late, the second may follow at once.

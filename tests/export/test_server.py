@@ -20,7 +20,7 @@ from nvltop.export.address import Address, listen
 from nvltop.export.exposition import PAGE_LIFETIME_S, MetricsPage
 
 PAGE = b"a_metric 1\n" * 20000
-PATIENCE_S = 5.0
+PATIENCE_S = 20.0
 
 
 @pytest.fixture

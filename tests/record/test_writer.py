@@ -72,7 +72,7 @@ def test_every_whole_part_survives_a_crash(tmp_path, simulate):
         recorder.write(item)
     done = threading.Event()
     recorder._output.do(done.set)
-    assert done.wait(5)
+    assert done.wait(PATIENCE_S)
     seen = items_in(tmp_path / "run.gz", has_end=False)
     assert 0.7 * len(items) < len(seen) < len(items)
     recorder.close()

@@ -76,7 +76,7 @@ def test_closing_ends_the_child_without_waiting(worker):
     assert time.monotonic() - begun < client.EXIT_STATUS_TIMEOUT_S / 2
     # The fixture closes once more; that must be harmless, too.
     # `close` may have collected the exit status already.
-    assert process.wait(timeout=5) is not None
+    assert process.wait(timeout=PATIENCE_S) is not None
 
 
 def killed(worker: Worker) -> Tick:

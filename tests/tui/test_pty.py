@@ -60,9 +60,9 @@ def test_a_session(terminal):
     begun = time.monotonic()
     t.type("q")
     assert t.ended() == 0
-    assert time.monotonic() - begun < 1.0
+    assert time.monotonic() - begun < WAITS_S
     assert t.restored()
-    end = time.monotonic() + 5.0
+    end = time.monotonic() + PATIENCE_S
     while os.path.exists(f"/proc/{worker}") and time.monotonic() < end:
         select.select([], [], [], 0.02)
     assert not os.path.exists(f"/proc/{worker}")
@@ -105,7 +105,7 @@ def test_a_terminal_that_goes_away_ends_it_even_if_hup_is_ignored(terminal):
     t = terminal("--demo", "hgx-h100-4", ignore_hup=True)
     t.until("72/72")
     os.close(t.master)
-    t.process.wait(5.0)
+    t.process.wait(PATIENCE_S)
     t.master = os.open(os.devnull, os.O_RDONLY)
 
 
@@ -198,7 +198,7 @@ def test_a_terminal_that_stalls_gets_no_old_frames_and_cannot_keep_it_alive(term
     with pytest.raises(subprocess.TimeoutExpired):
         t.process.wait(2.5)
     t.process.terminate()
-    assert t.process.wait(5.0) == 128 + signal.SIGTERM
+    assert t.process.wait(PATIENCE_S) == 128 + signal.SIGTERM
     # It takes bytes again.
     t.until_quiet(0.1)
     assert t.restored()
