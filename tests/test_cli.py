@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from nvltop import __version__
+from nvltop.cli import main
 from nvltop.fleet.demo_fleets import FLEETS
 from nvltop.fleet.demo_fleets import SCENARIOS as FLEET_SCENARIOS
 from nvltop.nvml.demo_nodes import NODES, SCENARIOS
@@ -56,10 +57,18 @@ def test_lists_name_every_node_and_scenario():
         ("-n", "0"),
         ("-i", ",,"),
         ("-d", "5", "--interval", "1"),
-        ("--once", "--demo", "-i", "99"),
     ],
 )
-def test_wrong_usage_is_one_line_and_exit_code_2(arguments):
+def test_wrong_usage_is_one_line_and_exit_code_2(arguments, capsys):
+    assert main([*arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("nvltop: ")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [("--demo", "dgx-x"), ("--once", "--demo", "-i", "99")])
+def test_wrong_usage_of_the_program_is_one_line_and_exit_code_2(arguments):
     run = nvltop(*arguments)
     assert run.returncode == 2
     assert run.stdout == ""
