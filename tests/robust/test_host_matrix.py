@@ -144,13 +144,15 @@ SITUATIONS = {
     "no /tmp": "mount -t tmpfs -o ro none /tmp",
     "no /etc": "mount -t tmpfs none /etc",
 }
-LOOK = """
+LOOK_AND_RUN = """
 import os, sys
+from nvltop.__main__ import main
 from nvltop.host.processes import ProcessTable
 from nvltop.host.host_stats import HostStats
-found = ProcessTable().describe({int(sys.argv[1]): (), os.getpid(): ()})
-print(len(found.processes), found.hidden, found.hidden_reason)
+found = ProcessTable().describe({int(sys.argv.pop(1)): (), os.getpid(): ()})
+print(len(found.processes), found.hidden, found.hidden_reason, flush=True)
 HostStats().read()
+sys.exit(main())
 """
 NOT_ALL_RIGHTS = (
     "setpriv --regid=54321 --clear-groups --bounding-set=-sys_ptrace,-kill --inh-caps=-sys_ptrace,-kill"
@@ -161,11 +163,9 @@ NOT_ALL_RIGHTS = (
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="needs root, to mount")
 @pytest.mark.parametrize("name", SITUATIONS)
 def test_the_program_in_a_real_situation(tmp_path, name):
-    run = "import sys; from nvltop.__main__ import main; sys.exit(main())"
     script = (
         f"{SITUATIONS[name]} || exit 99\n"
-        f"{NOT_ALL_RIGHTS} {sys.executable} -c '{LOOK}' $P || exit 98\n"
-        f"exec {NOT_ALL_RIGHTS} env -u HOME {sys.executable} -c '{run}' --demo --check --for 1\n"
+        f"exec env -u HOME {NOT_ALL_RIGHTS} {sys.executable} -c '{LOOK_AND_RUN}' $P --demo --check --for 1\n"
     )
     other = subprocess.Popen(["sleep", "60"], user=65534)
     try:
