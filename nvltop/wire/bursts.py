@@ -61,7 +61,8 @@ _NUMBERS: Final = {name: number for number, name in enumerate(CURRENT_GROUPS)}
 _UNCHANGED: Final = {cls: ~_NUMBERS[name] for cls, name in GROUPS.items()}
 _times_of: Final = attrgetter("start_s", "end_s", "wall_s")
 _INVALID: Final = (
-    AttributeError, LookupError, RecursionError, StopIteration, TypeError, ValueError, struct.error,
+    AttributeError, LookupError, OverflowError, RecursionError, StopIteration, TypeError, ValueError,
+    struct.error,
 )  # fmt: skip
 """What a line raises that is not a burst."""
 _HOST: Final[dict[int, str | None]] = {0: None}

@@ -136,6 +136,15 @@ def test_a_spoilt_burst_is_items_or_rejected(data, value):
     assert "\n" not in receiver.rejection
 
 
+def test_a_position_that_no_list_has_is_rejected():
+    numbers, burst = parts(Packer().pack([ITEMS[2]]))
+    assert [at for at, _ in burst[-1]] == [0]
+    burst[-1][0][0] = 1 << 64
+    receiver = Receiver()
+    assert receiver.feed(spoilt(numbers, burst) + Packer().pack([HOST])) == [HOST]
+    assert receiver.rejected == 1
+
+
 def test_names_of_gpus_have_no_control_characters():
     items = Receiver().feed(Packer().pack([reading(Host(), "GPU-\x1b[2J") for _ in range(2)]))
     assert [item.gpu for item in items] == ["GPU-\\x1b[2J"] * 2
