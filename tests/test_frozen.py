@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import math
 import pickle
+import pkgutil
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 import pytest
 
-from nvltop.frozen import UNCOMPILED_OBJECTS, frozen, mutable
+import nvltop
+from nvltop.frozen import UNCOMPILED_OBJECTS, fields_of, frozen, mutable
 
 
 @frozen
@@ -223,3 +226,42 @@ def test_objects_are_the_same_before_and_after_the_constructor_is_compiled(value
 
 def test_a_class_has_a_docstring():
     assert (Empty.__doc__, State.__doc__) == ("Empty", "Parameters of all kinds.")
+
+
+def test_a_class_is_defined_and_used_without_the_cost_of_dataclass(monkeypatch):
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("nvltop.frozen.make_dataclass", fail)
+
+    @frozen
+    class Pair:
+        a: float
+        b: list[int] = field(default_factory=list, compare=False)
+
+    made = [Pair(1.0) for _ in range(UNCOMPILED_OBJECTS + 1)]
+    assert made[0] == made[-1]
+    assert hash(made[0]) == hash(made[-1])
+    assert list(fields_of(Pair)) == ["a", "b"]
+    with pytest.raises(AssertionError):
+        fields(Pair)
+
+
+def all_classes() -> list[type]:
+    """Return all classes of nvltop that `frozen` or `mutable` has made."""
+    modules = [
+        importlib.import_module(m.name)
+        for m in pkgutil.walk_packages(nvltop.__path__, "nvltop.")
+        if not m.name.endswith("__main__")
+    ]
+    values = [value for module in modules for value in vars(module).values()]
+    return [value for value in dict.fromkeys(v for v in values if isinstance(v, type)) if fields_of(value)]
+
+
+def test_dataclasses_knows_the_fields_of_all_classes():
+    classes: list[Any] = all_classes()
+    assert len(classes) > 150
+    for cls in classes:
+        assert fields(cls) == tuple(fields_of(cls).values())
+        assert [f.name for f in fields(cls)] == list(fields_of(cls))
+        assert cls.__match_args__ == tuple(f.name for f in fields(cls) if f.init)

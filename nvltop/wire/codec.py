@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import fields as fields_of
 from enum import Enum
 from operator import attrgetter
 from types import NoneType
 from typing import Any, Final
 
+from nvltop.frozen import fields_of
 from nvltop.model import GROUPS, Data, Event, Item, Listening, Missing
 from nvltop.wire.decoding import Schema
 from nvltop.wire.names import CLASSES, CURRENT, CURRENT_GROUPS, LISTENING, TAGS
@@ -87,7 +87,7 @@ def plain(value: Any) -> Any:
 
 
 def _fields_getter(cls: type) -> Callable[[Any], tuple[Any, ...]]:
-    names = [f.name for f in fields_of(cls)]
+    names = tuple(fields_of(cls))
     # With a single name, an `attrgetter` returns no tuple.
     return attrgetter(*names) if len(names) > 1 else lambda item: (getattr(item, names[0]),)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import fields, is_dataclass
 from functools import cache
 from itertools import accumulate, chain, repeat
 from typing import Any, Final, TypeVar, get_args, get_origin
@@ -17,6 +16,7 @@ from typing import Any, Final, TypeVar, get_args, get_origin
 from nvltop.model import Data, LinkCounters, LinkStates
 from nvltop.wire.codec import CURRENT_SCHEMA, FIELDS, JSON_TYPES, NUMBER_TYPES, plain
 from nvltop.wire.decoding import DATA, LONGER, MAX_LIST, CodecError, Decoder, has_equal_lists, hints_of
+from nvltop.wire.names import CLASSES
 
 T = TypeVar("T")
 
@@ -76,14 +76,13 @@ def _decoded_row(group: str, row: list[Any]) -> Data | CodecError:
 @cache
 def _decoders(cls: type) -> list[tuple[Decoder, int, type | None]]:
     """Return the decoder of each field, the length limit of its list, and the class of the objects in it."""
-    hints = hints_of(cls)
     found = []
-    for field in fields(cls):
-        hint, member = hints[field.name], None
-        if get_origin(hint) is tuple and is_dataclass(get_args(hint)[0]):
+    for name, hint in hints_of(cls).items():
+        member = None
+        if get_origin(hint) is tuple and get_args(hint)[0] in CLASSES:
             member = get_args(hint)[0]
-        decode = CURRENT_SCHEMA.decoder(hint, field.name)
-        found.append((decode, LONGER.get(field.name, MAX_LIST), member))
+        decode = CURRENT_SCHEMA.decoder(hint, name)
+        found.append((decode, LONGER.get(name, MAX_LIST), member))
     return found
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import MISSING, Field
 from enum import Enum
 from functools import cache, lru_cache
 from types import UnionType
 from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 
+from nvltop.frozen import fields_of
 from nvltop.model import GROUPS, Data, Event, Item, LinkCounters, LinkStates, Listening, Missing, Scope
 from nvltop.text import MAX_TEXT_CHARS, clean
 from nvltop.wire.names import CLASSES, LISTENING, TAGS, Names, wire_names
@@ -56,7 +57,8 @@ class UnknownError(CodecError):
 @cache
 def hints_of(cls: type) -> dict[str, Any]:
     """Return the type of each field."""
-    return get_type_hints(cls)
+    hints = get_type_hints(cls)
+    return {name: hints[name] for name in fields_of(cls)}
 
 
 class Schema:
@@ -124,7 +126,7 @@ class Schema:
         """Return the decoder of a class, which skips unknown fields and fills in absent ones."""
         name = CLASSES[cls]
         declared = self._names.get(name, ())
-        own = dict(zip(wire_names(cls), fields(cls), strict=True))
+        own = dict(zip(wire_names(cls), fields_of(cls).values(), strict=True))
         readers: list[tuple[str, Decoder] | None] = []
         for field_name in declared:
             field = own.get(field_name)
@@ -171,7 +173,7 @@ class Schema:
             return _many(self.decoder(get_args(hint)[0], field), get_args(hint)[0], field)
         if origin is dict:
             return _mapping(self.decoder(get_args(hint)[1], field))
-        if is_dataclass(hint) and isinstance(hint, type):
+        if hint in CLASSES:
             return self._dataclass(hint)
         if isinstance(hint, type) and issubclass(hint, Enum):
             return self._choice(hint)

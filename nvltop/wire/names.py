@@ -8,9 +8,9 @@ changes are in nvltop/docs/recordings.md.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Final
 
+from nvltop.frozen import fields_of
 from nvltop.model import (
     GROUPS,
     Ancestor,
@@ -145,7 +145,7 @@ SCHEMA_1_GROUPS: Final = (
 def wire_names(cls: type) -> tuple[str, ...]:
     """Return the names in recordings of the fields of a class."""
     renamed: Mapping[str, str] = RENAMED.get(CLASSES[cls], {})
-    return tuple(renamed.get(f.name, f.name) for f in fields(cls))
+    return tuple(renamed.get(name, name) for name in fields_of(cls))
 
 
 CURRENT: Final[Names] = {name: wire_names(cls) for cls, name in CLASSES.items()}

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from operator import attrgetter
 from typing import Final
 
 from nvltop.analysis.activity.link_usage import LinkUsage
 from nvltop.analysis.activity.usage_trace import LimitBounds, UsageTrace
 from nvltop.analysis.link_capacity import ceiling
-from nvltop.frozen import frozen
+from nvltop.frozen import fields_of, frozen
 from nvltop.median import median
 from nvltop.model import GpuFrame, Judgement, Maybe, Missing, Overlap, RemoteKind, known
 
@@ -64,7 +64,7 @@ ALL_LINKS: Final = 0.99
 
 Comparison = Callable[[float, float], bool]
 
-USAGE_VALUES: Final = attrgetter(*(f.name for f in fields(LinkUsage)))
+USAGE_VALUES: Final = attrgetter(*fields_of(LinkUsage))
 """Returns the fields of a `LinkUsage` as a tuple."""
 
 NO_PUBLISHED_FIGURE: Final = "what NCCL reaches on this generation of NVLink is not published"
