@@ -57,8 +57,14 @@ class UnknownError(CodecError):
 @cache
 def hints_of(cls: type) -> dict[str, Any]:
     """Return the type of each field."""
-    hints = get_type_hints(cls)
-    return {name: hints[name] for name in fields_of(cls)}
+    return {name: _type_of(str(f.type), cls.__module__) for name, f in fields_of(cls).items()}
+
+
+@cache
+def _type_of(annotation: str, module: str) -> Any:
+    """Return the type that an annotation stands for: `get_type_hints()` compiles equal ones again."""
+    holder = type("_Holder", (), {"__annotations__": {"value": annotation}, "__module__": module})
+    return get_type_hints(holder)["value"]
 
 
 class Schema:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nvltop import model
+from nvltop.frozen import fields_of
 from nvltop.model import (
     Counter,
     Event,
@@ -29,7 +30,8 @@ from nvltop.model import (
 )
 from nvltop.text import clean
 from nvltop.wire.codec import decode, encode
-from nvltop.wire.decoding import CodecError
+from nvltop.wire.decoding import CodecError, hints_of
+from nvltop.wire.names import CLASSES
 
 T = TypeVar("T")
 st.register_type_strategy(float, st.floats(0, 1e24))
@@ -217,3 +219,9 @@ def test_deep_nesting_is_refused():
         value = [value]
     with pytest.raises(CodecError):
         decode(["i", *value])
+
+
+def test_annotations_stand_for_the_types_that_typing_finds():
+    for cls in CLASSES:
+        expected = get_type_hints(cls)
+        assert hints_of(cls) == {name: expected[name] for name in fields_of(cls)}
