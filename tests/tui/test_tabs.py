@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 from textual import events
 from textual._compositor import Compositor, LayoutUpdate
+from textual.widgets import Input
 
 from nvltop.cli import man
 from nvltop.cli.parser import parser
@@ -380,8 +381,22 @@ async def test_keys_that_arrive_together_with_the_key_of_a_prompt_are_its_text(a
             assert app.main.tab.TITLE == "Main"
             await pilot.press("escape")
             await settle(app, pilot)
-            assert not app.main._prompt.display
+            assert not app.main.is_prompting
         assert not app.view.descending
+
+
+async def test_the_widgets_of_the_prompt_are_mounted_when_it_is_first_asked(app):
+    app = app("dgx-h100", "errors")
+    async with app.run_test(size=(160, 40)) as pilot:
+        await settle(app, pilot, 20.0)
+        assert not app.main.query(Input)
+        for name in ("slash", *"gpu"):
+            app.post_message(events.Key(name, None if name == "slash" else name))
+        await settle(app, pilot)
+        assert app.main.query_one(Input).value == "gpu"
+        await pilot.press("escape", "slash", "x")
+        await settle(app, pilot)
+        assert [line.value for line in app.main.query(Input)] == ["x"]
 
 
 async def test_search_and_filter_while_typing(app):
@@ -405,7 +420,7 @@ async def test_search_and_filter_while_typing(app):
         assert app.main._prompt.has_class("no-match")
         await pilot.press("escape")
         await settle(app, pilot)
-        assert not app.main._prompt.display
+        assert not app.main.is_prompting
 
 
 @pytest.mark.parametrize(("width", "shown"), [(80, "IN"), (120, "IN PER DAY"), (140, "IN PER DAY HOUR+")])

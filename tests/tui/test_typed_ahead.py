@@ -62,7 +62,7 @@ def state(app):
         type(screen),
         type(main.visible_tab),
         app.view.gpu,
-        main._keys.text() if not main._prompt.display else main._prompt._input.value,
+        main._prompt._input.value if main.is_prompting else main._keys.text(),
         [widget.text() for widget in main.visible_tab.query(RowsWidget)],
         [(box.highlighted, box.option_count) for box in screen.query(OptionList)],
         [line.value for line in screen.query(Input)],
@@ -94,7 +94,7 @@ async def test_a_paste_and_the_keys_around_it_keep_their_order(app):
         await pilot.pause()
         assert app.main.tabs[2].filter_text == "crc"
         assert app.main.tab.TITLE == "Links"
-        assert not app.main._prompt.display
+        assert not app.main.is_prompting
 
 
 async def test_a_text_that_does_not_fit_into_a_prompt_says_so(app):

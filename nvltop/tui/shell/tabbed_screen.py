@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual import events, messages
 from textual.app import ComposeResult
@@ -19,9 +19,11 @@ from nvltop.tui.render.row import Row
 from nvltop.tui.shell import textual_private
 from nvltop.tui.shell.lifecycle import TerminalApp
 from nvltop.tui.widgets.direct_output import DirectOutput
-from nvltop.tui.widgets.prompt import Prompt
 from nvltop.tui.widgets.rows_widget import RowsWidget
 from nvltop.tui.widgets.tab import Question, Tab, TabHost
+
+if TYPE_CHECKING:
+    from nvltop.tui.widgets.prompt import Prompt
 
 HEADER_LINES: Final = 4
 MIN_TAB_LINES: Final = 3
@@ -70,7 +72,8 @@ class TabbedScreen(TabHost):
         self._header.styles.height = self._header_lines = HEADER_LINES
         self._tabs = RowsWidget(output, "tabs")
         self._keys = RowsWidget(output, "keys")
-        self._prompt = Prompt(self._prompt_closed)
+        self._prompt: Prompt | None = None
+        """None until something is asked: its widgets would delay the first picture."""
         self.titles = tuple(titles)
         self._make_tab = make_tab
         self.tabs: dict[int, Tab] = {0: make_tab(0)}
@@ -113,7 +116,6 @@ class TabbedScreen(TabHost):
         yield from self.below_tabs()
         yield self.tab
         yield self._keys
-        yield self._prompt
 
     def on_mount(self) -> None:
         """Begin with the first tab."""
@@ -195,7 +197,8 @@ class TabbedScreen(TabHost):
 
     def _show(self, tab: Tab) -> None:
         """Show a tab or page."""
-        self._prompt.close()
+        if self._prompt:
+            self._prompt.close()
         for other in self.query(Tab):
             other.display = other is tab
         # At once, unlike `tab.focus`: the keys that follow are for this tab.
@@ -249,15 +252,20 @@ class TabbedScreen(TabHost):
     @property
     def is_prompting(self) -> bool:
         """Whether the prompt is open."""
-        return self._prompt.display
+        return self._prompt is not None and self._prompt.display
 
-    def ask(self, question: Question) -> None:
+    async def ask(self, question: Question) -> None:
         """Show the prompt in place of the function bar."""
+        if self._prompt is None:
+            from nvltop.tui.widgets.prompt import Prompt
+
+            self._prompt = Prompt(self._prompt_closed)
+            await self.mount(self._prompt)
         self._prompt.ask(question)
 
     def take_text(self, event: events.Key | events.Paste) -> bool:
         """Insert text into the prompt, if it is open."""
-        return self._prompt.take_text(event)
+        return self._prompt is not None and self._prompt.take_text(event)
 
     def _prompt_closed(self) -> None:
         """Return the focus to the tab."""

@@ -93,20 +93,25 @@ class SearchableTab(Tab):
             self.request_draw()
         return found is not None
 
-    def action_search(self) -> None:
+    async def action_search(self) -> None:
         """Search while the user types."""
-        self.prompt("Search", "", self.search, lambda: self.action_find(1))
+        await self.prompt("Search", "", self.search, lambda: self._find(1))
 
-    def action_find(self, way: int) -> None:
+    async def action_find(self, way: int) -> None:
         """Select the next (1) or previous (-1) match of the last search."""
-        if not self.search_words:
-            self.action_search()
-        elif not self.search(self.search_words, way):
+        if self.search_words:
+            self._find(way)
+        else:
+            await self.action_search()
+
+    def _find(self, way: int) -> None:
+        """Select the next (1) or previous (-1) match of the search."""
+        if self.search_words and not self.search(self.search_words, way):
             self.app.notify(f"no match: {self.search_words}", markup=False)
 
-    def action_filter(self) -> None:
+    async def action_filter(self) -> None:
         """Filter the list while the user types."""
-        self.prompt("Filter", self.order.filter_text, self.set_filter)
+        await self.prompt("Filter", self.order.filter_text, self.set_filter)
 
     def set_filter(self, text: str) -> bool:
         """List only the rows that contain a text; return whether there is one."""

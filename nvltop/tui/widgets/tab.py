@@ -56,7 +56,7 @@ class TabHost(KeyScreen[None]):
         """Close the page."""
         raise NotImplementedError
 
-    def ask(self, question: Question) -> None:
+    async def ask(self, question: Question) -> None:
         """Show the prompt in place of the function bar."""
         raise NotImplementedError
 
@@ -121,7 +121,7 @@ class Tab(PlainWidget, can_focus=True):
         """Request that the tab is drawn again."""
         self.post_message(self.Changed())
 
-    def prompt(
+    async def prompt(
         self,
         caption: str,
         text: str,
@@ -133,7 +133,7 @@ class Tab(PlainWidget, can_focus=True):
         `changed` returns whether anything matches the text. Enter keeps the text, Esc calls `changed` with an
         empty one. F3 calls `find_next`, if there is one.
         """
-        self.host.ask(Question(caption, text, changed, find_next))
+        await self.host.ask(Question(caption, text, changed, find_next))
 
     def refuse(self, reason: str) -> None:
         """Show why a key has no effect now."""
