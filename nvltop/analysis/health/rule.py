@@ -34,7 +34,7 @@ from nvltop.model import (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class RuleInput:
     """The state of the node at one moment, as passed to every rule."""
 
