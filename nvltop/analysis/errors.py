@@ -176,7 +176,9 @@ class CounterTrack:
     @property
     def steady(self) -> bool:
         """Whether the displayed count stays constant until the next reading."""
-        return self.changed_s is None and self.reset_s is None and not self._old_count
+        if self.changed_s is not None or self.reset_s is not None:
+            return False
+        return self._last_known is None or not self._old_count
 
     @property
     def _old_count(self) -> int:
@@ -193,7 +195,7 @@ class CounterTrack:
             changed = _age(now_s, self.changed_s)
             why = self.total
             return ErrorCount(why, why, why, changed, last_hour=why, last_known=last_known)
-        if self.steady:
+        if self.changed_s is None and self.reset_s is None:
             self._cached = _unchanged(self.total)
             return self._cached
         self._shift(now_s)
@@ -292,9 +294,12 @@ class ErrorTable:
         """Return the counts at `now_s`, by link and kind."""
         if self._due:
             # Earlier frames keep their counts.
-            self._counts = dict(self._counts)
+            changed: dict[int, dict[str, ErrorCount]] = {}
             for (link, kind), track in self._due.items():
-                self._counts[link] = {**self._counts.get(link, {}), kind: track.at(now_s)}
+                if link not in changed:
+                    changed[link] = dict(self._counts.get(link, ()))
+                changed[link][kind] = track.at(now_s)
+            self._counts = {**self._counts, **changed}
             self._due = {key: track for key, track in self._due.items() if not track.steady}
         return self._counts
 
@@ -311,12 +316,12 @@ class ErrorTable:
         ]
         if not counted:
             return NO_COUNTER_READ, NO_COUNTER_READ
-        totals = [total for total, _ in counted if known(total)]
-        if not totals:
+        read = [(total, since or 0) for total, since in counted if known(total)]
+        if not read:
             reasons = {total for total, _ in counted if isinstance(total, Missing)}
             why = reasons.pop() if len(reasons) == 1 else COUNTERS_UNREADABLE
             return why, why
-        return sum(totals), sum(since or 0 for total, since in counted if known(total))
+        return sum(total for total, _ in read), sum(since for _, since in read)
 
 
 def _age(now_s: float, then_s: float | None) -> float | None:
