@@ -4,7 +4,7 @@ A recording is text, one JSON value per line, plain or compressed. The first lin
 
     {"schema": "nvltop-recording/2", "version": "0.2.0", "removed": ["host names", …], "again": N, …}
 
-The other lines are described in `nvltop.wire.coder`. A recording consists of segments. Each begins with a
+`nvltop.wire.line_codec` describes the other lines. A recording consists of segments. Each begins with a
 header and can be read alone; the first N items after the header repeat the newest item of each kind.
 nvltop/docs/recordings.md describes the format in full.
 """
@@ -18,8 +18,8 @@ from typing import Any, Final, NamedTuple
 
 from nvltop.frozen import frozen
 from nvltop.text import clean
-from nvltop.wire.decoding import Schema
 from nvltop.wire.names import HEADER, SCHEMA_1, SCHEMA_1_GROUPS, SCHEMA_1_MINIMUM
+from nvltop.wire.schema import Schema
 
 NAME: Final = "nvltop-recording"
 SCHEMA: Final = 2

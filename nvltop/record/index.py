@@ -15,7 +15,7 @@ from nvltop.frozen import frozen
 from nvltop.record.archive import open_bytes, read_chunk
 from nvltop.record.chunks import HEAD_BYTES, MAGIC, Progress, decompressor
 from nvltop.record.format import HEADER_START, MAX_LINE, Mark, RecordingError, parse_header
-from nvltop.wire.decoding import Schema
+from nvltop.wire.schema import Schema
 
 WINDOW: Final = 4 << 20
 """Number of bytes that are searched at a time."""

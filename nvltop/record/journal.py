@@ -10,7 +10,7 @@ from typing import Final
 from nvltop import __version__
 from nvltop.model import Inventory, Item, Listening, LogLine, Reading, Tick
 from nvltop.record.format import Mark, header
-from nvltop.wire.coder import Encoder
+from nvltop.wire.line_codec import LineEncoder
 
 ORDER: Final = {Inventory: 0, Listening: 1, Reading: 2, LogLine: 3, Tick: 4}
 """Order of the items that a segment repeats. Items of other kinds are not repeated."""
@@ -52,14 +52,14 @@ class Journal:
         """Take what has been removed from the items, for the header, and what was known before them."""
         self._removed = removed
         self._newest = newest or Newest()
-        self._encoder = Encoder()
+        self._encoder = LineEncoder()
 
     def begin(self, marks: Sequence[Mark] = ()) -> list[bytes]:
         """Return a header and the newest items: the lines from here on can be read alone.
 
         `marks` are those of the previous segment. The lines must be written in blocks with a check line.
         """
-        self._encoder = Encoder()
+        self._encoder = LineEncoder()
         newest, tick = self._newest.items(), self._newest.tick
         at = (tick.mono_s, tick.wall_s) if tick else None
         lines = [_line(header(__version__, self._removed, len(newest), at, marks))]

@@ -14,8 +14,8 @@ from nvltop.model import Item, time_of
 from nvltop.record.chunks import Chunks, Gap, Progress
 from nvltop.record.format import HEADER_START, Header, RecordingError, parse_header
 from nvltop.record.lines import Lines
-from nvltop.wire.coder import Decoder
-from nvltop.wire.decoding import CodecError, Schema
+from nvltop.wire.line_codec import LineDecoder
+from nvltop.wire.schema import CodecError, Schema
 
 STDIN: Final = "-"
 """Name of the recording that is read from standard input."""
@@ -113,7 +113,7 @@ class RecordingReader:
         return header
 
     def _read(self) -> Iterator[Item]:
-        decoder = Decoder(self.header.schema)
+        decoder = LineDecoder(self.header.schema)
         again, found, resumes = 0, False, False
         self._in_gap = self._lines.skipping = False
         for line in self._iterator:
@@ -123,7 +123,7 @@ class RecordingReader:
                 if line.startswith(HEADER_START):
                     header = self._parsed_header(line)
                     again = header.again if found else 0
-                    decoder = Decoder(header.schema, decoder.tick_s)
+                    decoder = LineDecoder(header.schema, decoder.tick_s)
                     resumes, self._in_gap, self._lines.skipping = self._in_gap, False, False
                     continue
                 if self._in_gap:

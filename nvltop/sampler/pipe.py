@@ -11,7 +11,7 @@ from typing import Final
 
 from nvltop.model import Item, LinkCounters, Reading
 from nvltop.sampler.schedule import BATCH_S, EARLY_SHARE, LATE_SHARE, START_S, RequestedInterval
-from nvltop.wire.bursts import Packer
+from nvltop.wire.pipe_codec import Packer
 
 _data_of: Final = attrgetter("data")
 

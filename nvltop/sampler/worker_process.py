@@ -14,7 +14,7 @@ from nvltop.nvml.call_tracker import WAITING_CALLS, CallTracker, shared_memory
 from nvltop.sampler.launch import start_worker
 from nvltop.sampler.protocol import ERRORS_S, WorkerConfig
 from nvltop.text import clean
-from nvltop.wire.bursts import Receiver
+from nvltop.wire.pipe_codec import Receiver
 
 CHUNK: Final = 1 << 15
 """Size of a read, bytes: less than `allocator.LARGE_BYTES`, so that its buffer is not mapped in each call."""

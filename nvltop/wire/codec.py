@@ -16,8 +16,8 @@ from typing import Any, Final
 
 from nvltop.frozen import fields_of
 from nvltop.model import GROUPS, Data, Event, Item, Listening, Missing
-from nvltop.wire.decoding import Schema
 from nvltop.wire.names import CLASSES, CURRENT, CURRENT_GROUPS, LISTENING, TAGS
+from nvltop.wire.schema import Schema
 
 Encoder = Callable[[Any], Any]
 

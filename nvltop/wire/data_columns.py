@@ -15,8 +15,8 @@ from typing import Any, Final, TypeVar, get_args, get_origin
 
 from nvltop.model import Data, LinkCounters, LinkStates
 from nvltop.wire.codec import CURRENT_SCHEMA, FIELDS, JSON_TYPES, NUMBER_TYPES, plain
-from nvltop.wire.decoding import DATA, LONGER, MAX_LIST, CodecError, Decoder, has_equal_lists, hints_of
 from nvltop.wire.names import CLASSES
+from nvltop.wire.schema import DATA, LONGER, MAX_LIST, CodecError, Decoder, has_equal_lists, hints_of
 
 T = TypeVar("T")
 

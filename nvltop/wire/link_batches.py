@@ -15,7 +15,7 @@ from struct import iter_unpack
 from typing import Any, Final
 
 from nvltop.model import Counter, LinkCounters, Scope
-from nvltop.wire.decoding import MAX_LIST, CodecError
+from nvltop.wire.schema import MAX_LIST, CodecError
 
 BYTES: Final = 8
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nvltop.wire.decoding import CodecError
+from nvltop.wire.schema import CodecError
 
 
 def diff(old: Any, new: Any) -> Any:

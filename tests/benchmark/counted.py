@@ -33,7 +33,7 @@ from nvltop.sampler.protocol import WorkerConfig
 from nvltop.sampler.sampler import Sampler
 from nvltop.sampler.schedule import HOST_S, RequestedInterval
 from nvltop.sampler.task_threads import TaskThreads
-from nvltop.wire.bursts import Receiver
+from nvltop.wire.pipe_codec import Receiver
 
 INTERVAL_S = 0.25
 WARM_UP_S, FULL_S = 10.0, 30.0

@@ -43,7 +43,7 @@ from nvltop.tui.shell.app import Nvltop
 from nvltop.tui.shell.snapshots import SnapshotTaker
 from nvltop.tui.shell.tabbed_screen import TabbedScreen
 from nvltop.tui.widgets.rows_widget import RowsWidget
-from nvltop.wire.bursts import Receiver
+from nvltop.wire.pipe_codec import Receiver
 
 INTERVALS_S: Final = (0.25, 1.0)
 SIZE: Final = (200, 60)

@@ -25,8 +25,8 @@ from nvltop.model import (
 )
 from nvltop.record.columns import Numbers, restore, transpose
 from nvltop.record.item_columns import ItemColumns, unpack, unpack_newest
-from nvltop.wire.bursts import Packer, Receiver
-from tests.wire.test_coder import others, readings
+from nvltop.wire.pipe_codec import Packer, Receiver
+from tests.wire.test_line_codec import others, readings
 
 ports = st.builds(
     NicPort,

@@ -34,7 +34,7 @@ from nvltop.report.findings import evidence
 from nvltop.report.incidents import event_line
 from nvltop.report.json import to_json
 from nvltop.tui.tabs.health import rows
-from nvltop.wire.coder import Decoder, Encoder
+from nvltop.wire.line_codec import LineDecoder, LineEncoder
 
 START_S, NOW = 1_000_000.0, 100.0
 GPUS = tuple(
@@ -153,7 +153,7 @@ def test_a_recording_gives_the_same_incident(redact):
         line(ECHO, 5.1),
         line("detected NVSwitch fatal error 20034", 5.2, "imex", level="ERROR"),
     )
-    encoder, decoder, again = Encoder(), Decoder(), []
+    encoder, decoder, again = LineEncoder(), LineDecoder(), []
     for item in given:
         for value in encoder.lines(redact(item) if redact else item):
             text = json.dumps(value)

@@ -14,7 +14,7 @@ from nvltop.model import Event, Gauges, Missing, Reading, known
 from nvltop.report.json import to_json
 from nvltop.report.text import to_text
 from nvltop.sampler.poll_threads import PollThreads
-from nvltop.wire.bursts import Packer, Receiver
+from nvltop.wire.pipe_codec import Packer, Receiver
 from tests.conftest import ALL
 
 BROKEN = 1

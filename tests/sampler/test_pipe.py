@@ -28,8 +28,8 @@ from nvltop.model import (
 from nvltop.sampler import pipe
 from nvltop.sampler.pipe import Sender
 from nvltop.sampler.schedule import BATCH_S, RequestedInterval
-from nvltop.wire.bursts import HEADER, MARK, MAX_BURST_BYTES, Packer, Receiver
 from nvltop.wire.codec import encode
+from nvltop.wire.pipe_codec import HEADER, MARK, MAX_BURST_BYTES, Packer, Receiver
 from tests.wire.test_codec import json_values
 
 

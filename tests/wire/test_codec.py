@@ -30,8 +30,8 @@ from nvltop.model import (
 )
 from nvltop.text import clean
 from nvltop.wire.codec import decode, encode
-from nvltop.wire.decoding import CodecError, hints_of
 from nvltop.wire.names import CLASSES
+from nvltop.wire.schema import CodecError, hints_of
 
 T = TypeVar("T")
 st.register_type_strategy(float, st.floats(0, 1e24))

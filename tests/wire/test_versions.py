@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from nvltop.model import Fabric, Gauges, Gpu, Inventory, Item, LinkState, LinkStates, Missing, Reading, Tick
 from nvltop.record.format import header
 from nvltop.record.reader import open_recording
-from nvltop.wire.coder import Encoder
-from nvltop.wire.decoding import NOT_RECORDED, CodecError, Schema
+from nvltop.wire.line_codec import LineEncoder
 from nvltop.wire.names import CLASSES, CURRENT, CURRENT_GROUPS, SCHEMA_1, SCHEMA_1_GROUPS, SCHEMA_1_MINIMUM
+from nvltop.wire.schema import NOT_RECORDED, CodecError, Schema
 
 NAMES = Path(__file__).parents[1] / "data" / "recordings" / "names-2.json"
 ITEMS: list[Item] = [
@@ -29,7 +29,7 @@ ITEMS: list[Item] = [
 
 
 def lines_of(items=ITEMS) -> list:
-    encoder = Encoder()
+    encoder = LineEncoder()
     return [line for item in items for line in encoder.lines(item)]
 
 

@@ -34,9 +34,9 @@ from nvltop.model import GROUPS, Data, Item, LinkCounters, Reading
 from nvltop.text import clean
 from nvltop.wire.codec import decode, encode
 from nvltop.wire.data_columns import decode_columns, encode_columns
-from nvltop.wire.decoding import CodecError, text
 from nvltop.wire.link_batches import Numbers, decode_links, encode_links, packed
 from nvltop.wire.names import CURRENT_GROUPS
+from nvltop.wire.schema import CodecError, text
 
 _to_json: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 """Encoder created once; `json.dumps` creates one on each call."""

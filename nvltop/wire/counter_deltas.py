@@ -19,7 +19,7 @@ from typing import Any, Final, cast
 
 from nvltop.frozen import mutable
 from nvltop.model import LinkCounters, Maybe, Missing
-from nvltop.wire.decoding import MAX_NUMBER, CodecError
+from nvltop.wire.schema import MAX_NUMBER, CodecError
 
 UNITS: Final = (1, 1024)
 """Size of the units in bytes, by their number."""
@@ -30,7 +30,7 @@ TOO_LONG: Final = 10**4000
 
 
 @mutable
-class Track:
+class CounterDeltas:
     """The last counters of one GPU, and the increments of the known ones."""
 
     data: LinkCounters

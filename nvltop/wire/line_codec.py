@@ -8,8 +8,8 @@ The lines of a recording, each a JSON value:
     [gpu, group, START, END, WALL, PATCH?]      a `Reading`; gpu -1 for the host
     [gpu, group, START, END, WALL, stamps, unit, guess, guess, base, packed]    link counters
 
-Times are microseconds since the previous time (`times`), PATCH is the change since the last item of the same
-kind (`patch`), link counters are differences to a prediction (`counters`).
+Times are microseconds since the previous time (`time_deltas`), PATCH is the change since the last item of the
+same kind (`patch`), link counters are differences to a prediction (`counter_deltas`).
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from nvltop.model import (
     known,
 )
 from nvltop.wire.codec import CURRENT_SCHEMA, encode, encode_data
-from nvltop.wire.counters import Track
-from nvltop.wire.decoding import CodecError, Schema, UnknownError, text
+from nvltop.wire.counter_deltas import CounterDeltas
 from nvltop.wire.limits import MAX_COUNTERS, MAX_GPUS, MAX_LINKS, MAX_STATE
 from nvltop.wire.names import CURRENT_GROUPS
 from nvltop.wire.patch import apply, diff
-from nvltop.wire.times import Times
+from nvltop.wire.schema import CodecError, Schema, UnknownError, text
+from nvltop.wire.time_deltas import TimeDeltas
 
 HOST: Final = -1
 """Number of the GPU in the lines of readings that belong to no GPU."""
@@ -49,16 +49,16 @@ ReadingKey = tuple[int, int]
 """Number of the GPU, number of the group."""
 
 
-class Encoder:
+class LineEncoder:
     """The writing end of one stream of lines."""
 
     def __init__(self) -> None:
-        self._times = Times()
+        self._times = TimeDeltas()
         self._gpus: dict[str, int] = {}
         self._written: dict[ReadingKey, tuple[Data, str | None]] = {}
         self._bodies: dict[ReadingKey, Any] = {}
         """`_written` as JSON values."""
-        self._tracks: dict[ReadingKey, tuple[Track, str | None]] = {}
+        self._deltas: dict[ReadingKey, tuple[CounterDeltas, str | None]] = {}
         self._tick: Any = None
 
     def lines(self, item: Item) -> list[Any]:
@@ -88,12 +88,12 @@ class Encoder:
 
     def _content(self, key: ReadingKey, reading: Reading) -> list[Any]:
         if isinstance(reading.data, LinkCounters):
-            track, problem = self._tracks.get(key, (None, None))
-            if track and problem == reading.problem:
-                differences = track.write(reading.data, reading.wall_s)
+            deltas, problem = self._deltas.get(key, (None, None))
+            if deltas and problem == reading.problem:
+                differences = deltas.write(reading.data, reading.wall_s)
                 if differences:
                     return differences
-            self._tracks[key] = Track(reading.data), reading.problem
+            self._deltas[key] = CounterDeltas(reading.data), reading.problem
             return [[_body(reading)]]
         newest = reading.data, reading.problem
         if newest == self._written.get(key):
@@ -105,7 +105,7 @@ class Encoder:
         return [] if change is None else [change]
 
 
-class Decoder:
+class LineDecoder:
     """The reading end of one stream of lines; raises `CodecError` for invalid lines."""
 
     def __init__(self, schema: Schema = CURRENT_SCHEMA, after_s: float = 0.0) -> None:
@@ -113,12 +113,12 @@ class Decoder:
         self.tick_s = after_s
         self._schema = schema
         self._links = schema.groups.index("links") if "links" in schema.groups else None
-        self._times = Times()
+        self._times = TimeDeltas()
         self._gpus: list[str] = []
         self._bodies: dict[ReadingKey, Any] = {}
         self._newest: dict[ReadingKey, Reading | None] = {}
         """The last reading of each kind; None if this version cannot represent it."""
-        self._tracks: dict[ReadingKey, Track] = {}
+        self._deltas: dict[ReadingKey, CounterDeltas] = {}
         self._counts: dict[ReadingKey, int] = {}
         self._counters = 0
         self._sizes: dict[ReadingKey, int] = {}
@@ -187,11 +187,11 @@ class Decoder:
         key = gpu, group
         content = line[HEAD:]
         if len(content) > 1 and group == self._links:
-            track = self._tracks.get(key)
+            deltas = self._deltas.get(key)
             newest = self._newest.get(key)
-            if track is None or newest is None:
+            if deltas is None or newest is None:
                 raise CodecError("no counters before these")
-            data: Data = track.read(content, wall_s)
+            data: Data = deltas.read(content, wall_s)
             problem = newest.problem
         else:
             if content:
@@ -220,7 +220,7 @@ class Decoder:
         self._count(key, data)
         if not has_body:
             assert isinstance(data, LinkCounters)
-            self._tracks[key] = Track(data)
+            self._deltas[key] = CounterDeltas(data)
         self._newest[key] = Reading(None, 0.0, 0.0, 0.0, data, None if problem is None else text(problem))
 
     def _count(self, key: ReadingKey, data: Data) -> None:

@@ -30,12 +30,12 @@ from nvltop.model import (
 )
 from nvltop.record.compression import compressor
 from nvltop.wire.codec import encode
-from nvltop.wire.coder import Decoder, Encoder
-from nvltop.wire.counters import pack, unpack
-from nvltop.wire.decoding import CodecError
+from nvltop.wire.counter_deltas import pack, unpack
+from nvltop.wire.line_codec import LineDecoder, LineEncoder
 from nvltop.wire.names import CURRENT_GROUPS as GROUP_NAMES
 from nvltop.wire.patch import apply, diff
-from nvltop.wire.times import Times
+from nvltop.wire.schema import CodecError
+from nvltop.wire.time_deltas import TimeDeltas
 
 missing = st.sampled_from([Missing("gone"), Missing("not supported")])
 counts = st.integers(0, 2**74) | st.integers(0, 2**40).map(lambda n: n * 1024) | missing
@@ -72,7 +72,7 @@ others = (
 
 
 def through(items):
-    encoder, decoder = Encoder(), Decoder()
+    encoder, decoder = LineEncoder(), LineDecoder()
     for item in items:
         for line in encoder.lines(item):
             text = json.dumps(line, allow_nan=False)
@@ -145,13 +145,13 @@ def test_a_patch_that_does_not_fit_is_refused(change):
 
 @given(st.lists(st.tuples(times, times), max_size=9))
 def test_times_are_exact(pairs):
-    write, read = Times(), Times()
+    write, read = TimeDeltas(), TimeDeltas()
     for mono, wall in pairs:
         assert read.read([*write.write(mono, wall_s=wall)]) == (mono, wall)
 
 
 def test_whole_microseconds_are_short():
-    at = Times()
+    at = TimeDeltas()
     at.write(86400.25, wall_s=1.79e9)
     assert at.write(86400.500125, 86400.500425, wall_s=1790000000.250427) == [250125, 300, 2]
 
@@ -180,11 +180,11 @@ def test_whole_microseconds_are_short():
 )
 def test_lines_that_do_not_hold_an_item(line):
     with pytest.raises(CodecError):
-        Decoder().item(line, 100)
+        LineDecoder().item(line, 100)
 
 
 def test_ticks_do_not_go_back():
-    decoder = Decoder()
+    decoder = LineDecoder()
     decoder.item(["t", 10**6, 0, [[1.0, "running", [], ""]]], 50)
     with pytest.raises(CodecError, match="backwards"):
         decoder.item(["t", -1, 0], 20)
@@ -192,7 +192,7 @@ def test_ticks_do_not_go_back():
 
 def filled(group: str, body: list, most: int) -> int:
     """Decode as much of a group as is taken, GPU after GPU; returns the number of GPUs."""
-    decoder = Decoder()
+    decoder = LineDecoder()
     for gpu in range(most):
         decoder.item(["g", f"GPU-{gpu}"], 20)
         try:
@@ -219,7 +219,7 @@ def test_no_more_is_remembered_than_a_node_has(group, body, least, most):
 
 
 def test_an_inventory_has_no_more_links_than_a_node():
-    decoder = Decoder()
+    decoder = LineDecoder()
     gpus = tuple(Gpu(i, f"GPU-{i}", remotes=(Remote(),) * 512) for i in range(33))
     for count, ok in ((32, True), (33, False)):
         _, _, _, *rest = encode(Inventory(1.0, 2.0, gpus=gpus[:count]))
@@ -263,7 +263,7 @@ def busy_node(hz: int, seconds: int):
 @pytest.mark.parametrize(("hz", "most_mb"), [(1, 110), (4, 350)])
 def test_a_day_of_a_dgx_h100(tmp_path, hz, most_mb):
     pack_block, packed, seconds = compressor(tmp_path / "x.gz"), 0, 20
-    encoder = Encoder()
+    encoder = LineEncoder()
     lines: list[bytes] = []
     begun = 0.0
     for item in busy_node(hz, seconds):

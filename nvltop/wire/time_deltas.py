@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from nvltop.frozen import mutable
-from nvltop.wire.decoding import CodecError
+from nvltop.wire.schema import CodecError
 
 US: Final = 10**6
 MAX_S: Final = 1e11
@@ -24,7 +24,7 @@ def to_us(seconds: float) -> int | None:
 
 
 @mutable
-class Times:
+class TimeDeltas:
     """The newest time of a stream, and the difference of the wall clock to it, in µs."""
 
     mono_us: int = 0
