@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import field
@@ -13,6 +12,7 @@ from nvltop.analysis.errors import ErrorTable
 from nvltop.analysis.link_capacity import busier_share, ceiling
 from nvltop.analysis.link_states import UNREAD_PART, LazyLinks, LinkStateSummary
 from nvltop.analysis.link_totals import peer_traffic, totals
+from nvltop.analysis.nan import or_nan
 from nvltop.analysis.rate_tracker import RateTracker
 from nvltop.analysis.rates import RateSpan
 from nvltop.analysis.refresh import RefreshPeriod
@@ -197,7 +197,7 @@ class GpuTrack:
         used: Maybe[float] = NOT_READ
         if self._states and known(self.gpu.remotes):
             peers = peer_traffic(self._counters, self._summary, self._rates)
-            self.moved.append(TrafficSpan(start_s, end_s, _or_nan(tx), _or_nan(rx), peers))
+            self.moved.append(TrafficSpan(start_s, end_s, or_nan(tx), or_nan(rx), peers))
             used = busier_share(tx, rx, self._summary.speed_bytes_per_s)
         self._recent.add(start_s, end_s, or_none(used))
 
@@ -339,10 +339,6 @@ class GpuTrack:
         if self._cached_totals is None:
             self._cached_totals = totals(self._counters, self._summary, self._rates, self._implausible)
         return self._cached_totals
-
-
-def _or_nan(value: Maybe[float]) -> float:
-    return math.nan if isinstance(value, Missing) else value
 
 
 def _mean_or_reason(values: Sequence[float], column: int, newest: Maybe[float]) -> Maybe[float]:

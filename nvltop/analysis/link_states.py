@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field
 from typing import overload
 
+from nvltop.analysis.nan import has_nan
 from nvltop.analysis.window_means import Window
 from nvltop.frozen import frozen
 from nvltop.model import (
@@ -290,9 +291,8 @@ def mean_rates_of(links: Sequence[Link]) -> tuple[Sequence[Maybe[float]], Sequen
     """Return the mean TX and RX of each link in bytes/s, without creating `Link`s if all are known."""
     count = len(links)
     if isinstance(links, LazyLinks) and links.counters and links.counters.scope is not Scope.GPU:
-        means, whole = links.means, sum(links.means)
-        # A NaN is unequal to itself, and so is a sum with it.
-        complete = len(means) == len(links.rates) == 2 * count and whole == whole
+        means = links.means
+        complete = len(means) == len(links.rates) == 2 * count and not has_nan(means)
         if complete and LinkState.DOWN not in links.summary.by_state:
             return means[:count], means[count:]
     return [k.mean_tx_bytes_per_s for k in links], [k.mean_rx_bytes_per_s for k in links]

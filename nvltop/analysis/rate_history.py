@@ -16,7 +16,7 @@ from operator import add
 from typing import Final
 
 from nvltop.analysis.link_states import rates_by_link
-from nvltop.analysis.rates import nan_if_missing
+from nvltop.analysis.nan import all_or_nan
 from nvltop.analysis.recent_readings import MAX_VALUES, RECENT_S, Readings, RecentReadings
 from nvltop.model import Frame, Maybe
 
@@ -212,7 +212,7 @@ class RateHistory:
         block = self._blocks.get(name)
         if block is None or block.width != len(values):
             block = self._new_block(name, ways, len(values))
-        block.add(*span_s, nan_if_missing(values))
+        block.add(*span_s, all_or_nan(values))
 
     def _new_block(self, name: BlockName, ways: tuple[str, str], width: int) -> SeriesBlock:
         """Return an empty block, which replaces a block of this name."""

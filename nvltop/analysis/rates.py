@@ -7,14 +7,13 @@ the counter counted.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 from functools import cache
 from itertools import repeat
 from operator import sub, truediv
 from types import MappingProxyType
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple
 
 from nvltop.frozen import mutable
 from nvltop.model import Maybe, Missing, known
@@ -129,16 +128,6 @@ class CounterSample:
             return bool(min(map(sub, self.values, before.values)) < 0)
         both = zip(before.values, self.values, strict=True)
         return any(b < a for a, b in both if isinstance(a, int) and isinstance(b, int))
-
-
-def nan_if_missing(rates: Sequence[Maybe[float]]) -> Sequence[float]:
-    """Return the rates with NaN for those that are missing."""
-    numbers = cast(Sequence[float], rates)
-    try:
-        sum(numbers)
-    except TypeError:  # `Missing` cannot be added; it is rare, and a test of each rate would cost more
-        return [math.nan if isinstance(rate, Missing) else rate for rate in rates]
-    return numbers
 
 
 def join_spans(spans: list[RateSpan]) -> list[RateSpan]:

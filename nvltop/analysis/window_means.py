@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from operator import mul
 from typing import Final, NamedTuple
 
-from nvltop.analysis.rates import nan_if_missing
+from nvltop.analysis.nan import all_or_nan, has_nan, or_nan
 from nvltop.model import LinkSpan, Maybe, Missing
 
 DEFAULT_WINDOW_S: Final = 2.0
@@ -47,7 +47,7 @@ class Window:
         self.means = [sum(map(mul, way, lengths_s)) / (end_s - start_s) for way in ways]
         """Mean TX and RX of the whole GPU, NaN where a part of the time is unknown."""
         # An unknown part may have had the peak.
-        self.peaks = [max(way, default=0.0) if sum(way) == sum(way) else math.nan for way in ways]
+        self.peaks = [math.nan if has_nan(way) else max(way, default=0.0) for way in ways]
         """Highest TX and RX of the whole GPU in any span."""
         self._by_counter: Sequence[float] | None = None
 
@@ -63,7 +63,7 @@ class Window:
         if self._by_counter is None:
             moved = [0.0] * self._width
             for part in self._parts:
-                rates = nan_if_missing(part.rates)
+                rates = all_or_nan(part.rates)
                 moved = [m + rate * part.seconds for m, rate in zip(moved, rates, strict=True)]
             seconds = self.span_s[1] - self.span_s[0]
             self._by_counter = [m / seconds for m in moved]
@@ -101,7 +101,7 @@ class WindowMeans:
     def add(self, span: LinkSpan) -> None:
         """Add a span with constant rates."""
         start_s, end_s, rates = span.start_s, span.end_s, span.rates
-        tx, rx = nan_if_missing((span.tx_bytes_per_s, span.rx_bytes_per_s))
+        tx, rx = or_nan(span.tx_bytes_per_s), or_nan(span.rx_bytes_per_s)
         if tx != tx and rx != rx and all(isinstance(rate, Missing) for rate in rates):
             # Nothing was read: start a new window after the span.
             self._start_window(end_s, len(rates))

@@ -5,14 +5,14 @@ Pure. Memory: 32 bytes per reading (14 kB per GPU at four readings per second).
 
 from __future__ import annotations
 
-import math
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from nvltop.analysis.activity.usage_trace import HISTORY_S, UsageTrace
-from nvltop.model import ComputeActivity, Maybe, Missing
+from nvltop.analysis.nan import or_nan
+from nvltop.model import ComputeActivity
 
 TRIM_READINGS: Final = 64
 """Number of readings after which old readings are removed."""
@@ -59,9 +59,9 @@ class ComputeSeries:
         self._starts_s.append(start_s)
         ends_s.append(end_s)
         sm, tensor, power_w, _ = self._columns
-        sm.append(_number(data.sm))
-        tensor.append(_number(data.tensor))
-        power_w.append(_number(data.power_w))
+        sm.append(or_nan(data.sm))
+        tensor.append(or_nan(data.tensor))
+        power_w.append(or_nan(data.power_w))
         if len(ends_s) % TRIM_READINGS == 0:
             old = bisect_left(ends_s, end_s - HISTORY_S)
             for column in (self._starts_s, ends_s, *self._columns):
@@ -77,7 +77,3 @@ class ComputeSeries:
         """Return the readings that end after `start_s` (CLOCK_MONOTONIC)."""
         first = bisect_right(self._ends_s, start_s)
         return ComputeReadings(*(column[first:] for column in self._columns))
-
-
-def _number(value: Maybe[float]) -> float:
-    return math.nan if isinstance(value, Missing) else value

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import field
 from typing import Final, cast
 
-from nvltop.analysis.activity.read_values import read_values
 from nvltop.analysis.link_capacity import pcie_share
+from nvltop.analysis.nan import without_nan
 from nvltop.analysis.nics import data_ports
 from nvltop.frozen import mutable
 from nvltop.model import GpuFrame, Maybe, Missing, NicFrame, known
@@ -79,7 +79,7 @@ class GaugeHistory:
 
     def _mean(self, column: int) -> Maybe[float]:
         """Return the mean of the known values of a column, or a reason if too few are known."""
-        read = read_values(values := self._column(column))
+        read = without_nan(values := self._column(column))
         if len(read) < max(MIN_SAMPLES, MIN_SAMPLES_READ * len(values)):
             return self._missing[column] if len(read) < len(values) else TOO_FEW
         return sum(read) / len(read)
@@ -108,13 +108,13 @@ class GaugeHistory:
     def recent_pcie(self) -> float:
         """Mean share of the speed of the PCIe link over the last samples; 0 if none was read."""
         newest = max(0, len(self._rows) - MIN_SAMPLES * _COLUMNS)
-        read = read_values(self._rows[newest + _PCIE :: _COLUMNS])
+        read = without_nan(self._rows[newest + _PCIE :: _COLUMNS])
         return sum(read) / len(read) if read else 0.0
 
     @property
     def utils(self) -> Sequence[float]:
         """The known utilisations of the samples in percent, oldest first."""
-        return read_values(self._column(_UTIL_PERCENT))
+        return without_nan(self._column(_UTIL_PERCENT))
 
     def throttled_share(self, reasons: int) -> float:
         """Return the share of the time in which the clock was reduced for any of `reasons`, a bit mask.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from operator import mul
 from typing import Final, TypeVar
 
-from nvltop.analysis.activity.read_values import read_values
+from nvltop.analysis.nan import without_nan
 from nvltop.frozen import frozen
 from nvltop.model import GpuFrame, Job, Matrix
 
@@ -108,7 +108,7 @@ def _correlation(a: Sequence[float], b: Sequence[float], energies: float) -> flo
 
 def _deviation(values: Sequence[float]) -> list[float]:
     """Return the deviation of a series from its mean, 0 where it was not read."""
-    read = read_values(values)
+    read = without_nan(values)
     mean = sum(read) / len(read) if read else 0.0
     if read is values:
         return [v - mean for v in values]

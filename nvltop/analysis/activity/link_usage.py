@@ -16,6 +16,7 @@ from nvltop.analysis.activity.bursts import SILENCE_SHARE, base_level, burst_lev
 from nvltop.analysis.activity.communication import measure_communication
 from nvltop.analysis.activity.traffic_series import MIN_READ_SHARE, TOO_MANY_GAPS
 from nvltop.analysis.activity.usage_trace import LimitBounds, UsageSpans
+from nvltop.analysis.nan import has_nan
 from nvltop.frozen import frozen, mutable
 from nvltop.median import median
 from nvltop.model import Maybe, known
@@ -136,7 +137,7 @@ def measure_usage(spans: UsageSpans, bounds: LimitBounds) -> Maybe[LinkUsage]:
     shares, seconds, tx, rx = spans.shares, spans.seconds, spans.tx, spans.rx
     read_s = total_s = sum(seconds)
     known_shares = shares
-    if sum(shares) != sum(shares):
+    if has_nan(shares):
         read_s = sum(d for d, w in zip(seconds, shares, strict=True) if w == w)
         known_shares, tx, rx = (
             [v if w == w else 0.0 for v, w in zip(column, shares, strict=True)] for column in (shares, tx, rx)

@@ -9,13 +9,13 @@ the links during a reading once, when its traffic has been read.
 
 from __future__ import annotations
 
-import math
 from array import array
 from collections.abc import Iterable, Sequence
 from operator import mul
 from typing import Final
 
 from nvltop.analysis.activity.compute_series import ComputeSeries
+from nvltop.analysis.nan import has_nan
 from nvltop.model import Maybe, Missing, Overlap
 
 MIN_READINGS: Final = 24
@@ -50,7 +50,7 @@ def _line_ends(points: Points) -> tuple[float, float] | None:
     x = y = xx = xy = 0.0
     for xs, ys in points:
         ys = ys[: len(xs)]
-        if math.isnan(sum(xs) + sum(ys)):
+        if has_nan(xs) or has_nan(ys):
             pairs = [(a, b) for a, b in zip(xs, ys, strict=True) if a == a and b == b]
             xs, ys = [a for a, _ in pairs], [b for _, b in pairs]
         n += len(xs)

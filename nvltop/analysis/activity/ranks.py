@@ -7,13 +7,13 @@ only if it alone differs, and the others are alike.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count, pairwise
 from operator import attrgetter, mul
 from typing import Final
 
 from nvltop.analysis.activity.bursts import burst_ranges
+from nvltop.analysis.nan import has_nan
 from nvltop.median import median
 from nvltop.model import Maybe, Missing, Rank, Straggler, known
 
@@ -53,7 +53,7 @@ NOT_SEPARABLE: Final = Missing("its bursts cannot be separated from those of the
 def lateness(sent: Sequence[Sequence[float]], cell_s: float) -> list[Maybe[float]]:
     """Return how many seconds each rank sends after the others, from the rates by cell of all ranks."""
     total = list(map(sum, zip(*sent, strict=True)))
-    if math.isnan(sum(total)):
+    if has_nan(total):
         total = [sum(v for v in column if v == v) for column in zip(*sent, strict=True)]
     bursts = burst_ranges(total) if total else []
     # Each range ends in the middle of the silence, so that it includes what one rank sends alone.

@@ -27,11 +27,11 @@ from nvltop.analysis.activity.other_limits import (
 )
 from nvltop.analysis.activity.rank_grouping import RankGrouping
 from nvltop.analysis.activity.ranks import find_straggler, lateness
-from nvltop.analysis.activity.read_values import read_values
 from nvltop.analysis.activity.step_tracker import MIN_WATCHED_S, StepTracker
 from nvltop.analysis.activity.traffic_series import TrafficSeries, TrafficSpan
 from nvltop.analysis.activity.traffic_store import Cells, TrafficStore, busier, newest_cells
 from nvltop.analysis.link_capacity import PCIE_BUSY_SHARE, pcie_speed
+from nvltop.analysis.nan import without_nan
 from nvltop.frozen import mutable
 from nvltop.memo import Memo
 from nvltop.model import (
@@ -294,7 +294,7 @@ class ActivityTracker:
         channels = gpu_groups.sum_channels(directions, tracked.channels) if wanted_s else []
         if complete:
             total = list(map(sum, zip(*channels, strict=True)))
-            tracked.silence_bytes_per_s = SILENCE_SHARE * burst_level(read_values(total))
+            tracked.silence_bytes_per_s = SILENCE_SHARE * burst_level(without_nan(total))
             self._update_silence(group)
         step_tracker.update(channels, cell_s, now_s)
         tracked.activity = self._activity(group, tracked, frames, cells)
@@ -338,7 +338,7 @@ class ActivityTracker:
 
     def _rank(self, uuid: str, rates: Sequence[float], busy: Maybe[float], late_s: Maybe[float]) -> Rank:
         """Return the values of one GPU of a job over the last minute."""
-        read = read_values(rates)
+        read = without_nan(rates)
         gauges = self._gauges[uuid]
         return Rank(
             gpu=uuid,

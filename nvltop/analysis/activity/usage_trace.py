@@ -12,8 +12,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from nvltop.analysis.activity.read_values import read_values
 from nvltop.analysis.activity.traffic_series import MIN_READ_SHARE, PeerTraffic, TrafficSpan
+from nvltop.analysis.nan import has_nan
 from nvltop.analysis.rates import MIN_GAP_S
 
 HISTORY_S: Final = 90.0
@@ -50,7 +50,7 @@ class UsageSpans(NamedTuple):
     @property
     def read_s(self) -> list[float]:
         """Return the lengths of the spans that were read, seconds."""
-        if read_values(self.shares) is self.shares:
+        if not has_nan(self.shares):
             return self.seconds
         return [s for s, share in zip(self.seconds, self.shares, strict=True) if share == share]
 

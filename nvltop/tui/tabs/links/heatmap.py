@@ -11,6 +11,7 @@ from typing import Final
 from nvltop.analysis.errors import has_risen
 from nvltop.analysis.link_capacity import practical_max
 from nvltop.analysis.link_states import ErrorsByLink, LazyLinks, errors_by_link
+from nvltop.analysis.nan import has_nan
 from nvltop.formatting import UNKNOWN, count, percent
 from nvltop.model import GpuFrame, Link, LinkState, Maybe, Missing, known
 from nvltop.report.phrases import remote_name, tx_rx_or_reason
@@ -162,7 +163,7 @@ def _state_key(g: GpuFrame) -> tuple[object, ...]:
     links, nvlink = g.links, g.nvlink
     if not isinstance(links, LazyLinks):
         return (links,)
-    averaged = sum(links.means) == sum(links.means) and len(links.means) == len(links.rates)
+    averaged = len(links.means) == len(links.rates) and not has_nan(links.means)
     # Where there is no mean, the newest rates are shown, or the reasons why there are none.
     newest = None if averaged else g.span_s
     return links.summary, g.mean_span_s, newest, nvlink.errors_total, nvlink.errors_since_start
