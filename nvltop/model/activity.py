@@ -101,7 +101,7 @@ class Judgement:
     busy: Maybe[float] = NOT_READ
     """Share of the time with traffic, 0 to 1."""
     at_limit: Maybe[float] = NOT_READ
-    """Lower bound of the share of the time at or near the limit, 0 to 1."""
+    """Lower bound of the share of the time at the limit, 0 to 1."""
     at_limit_most: Maybe[float] = NOT_READ
     """Upper bound of that share: bursts shorter than a reading may have been at the limit."""
     level: Maybe[float] = NOT_READ

@@ -287,7 +287,7 @@ class Frame:
     judgements: tuple[Judgement, ...] = ()
     """Whether NVLink limits each job, and each GPU without a job."""
     at_limit_s: tuple[tuple[str, float], ...] = ()
-    """UUID of each GPU with the seconds since the start in which its links were at or near their limit."""
+    """UUID of each GPU with the seconds since the start in which its links were at their limit."""
     sequence: int = 0
     """Number of frames with new link rates so far; a time series adds one value for each."""
     pending: tuple[Pending, ...] = ()

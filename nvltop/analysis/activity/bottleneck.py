@@ -87,9 +87,9 @@ class BottleneckEvaluator:
         # Without a published figure for this generation, the speed itself is the only known limit.
         ceiling = share if known(share) else 1.0
         if known(speed):
-            practical, near = ceiling * speed, self._bounds_of(g).near
+            practical, limit = ceiling * speed, self._bounds_of(g).limit
             for span in spans:
-                trace.add(span, practical, ceiling, near)
+                trace.add(span, practical, ceiling, limit)
 
     def _bounds_of(self, g: GpuFrame) -> LimitBounds:
         """Return the bounds of a GPU, which change only with its inventory."""
@@ -97,7 +97,7 @@ class BottleneckEvaluator:
 
     @property
     def at_limit_s(self) -> dict[str, float]:
-        """Seconds at or near the limit since the monitor started, by GPU."""
+        """Seconds at the limit since the monitor started, by GPU."""
         return {uuid: trace.at_limit_s for uuid, trace in self._traces.items()}
 
     def read_between_s(self, uuids: Sequence[str]) -> tuple[float, float]:

@@ -74,7 +74,7 @@ class ClearestUsage:
             if _as_clear(own, clearest):
                 self._shown[uuid], self._shown_s[uuid] = own, now_s
                 # Not by one with more contrast and wider bounds: they would get wider each time.
-                wider = own.most - own.near > clearest.most - clearest.near
+                wider = own.at_limit_most - own.at_limit > clearest.at_limit_most - clearest.at_limit
                 if not wider and not _as_clear(clearest, own):
                     self._clearest[uuid] = own
             else:
@@ -102,10 +102,10 @@ def _as_clear(now: LinkUsage, before: LinkUsage) -> bool:
     if now.burst_readings >= RESOLVED_READINGS:
         # Every reading now contains about as much of a burst, which looks like traffic without bursts.
         return False
-    wider = (now.most - now.near) - (before.most - before.near)
+    wider = (now.at_limit_most - now.at_limit) - (before.at_limit_most - before.at_limit)
     if abs(wider) > SAME_WIDTH:
         return wider < 0
-    if abs(now.at - before.at) > SAME_WIDTH:
-        return now.at > before.at
+    if abs(now.at_ring_limit - before.at_ring_limit) > SAME_WIDTH:
+        return now.at_ring_limit > before.at_ring_limit
     # A reading is a mean: it may hide contrast, and never adds any.
     return now.contrast >= SAME_CONTRAST * before.contrast

@@ -21,8 +21,8 @@ from nvltop.model import GpuFrame, Judgement, Maybe, Missing, Overlap, RemoteKin
 RING_LIMIT: Final = 0.9
 """Share of NCCL max above which a ring is at its limit; LL128 and trees reach 0.92
 (nccl src/graph/tuning.cc)."""
-NEAR_LIMIT: Final = 0.85
-"""Share of NCCL max above which traffic is near the limit on boards without NVLS."""
+LIMIT_WITHOUT_NVLS: Final = 0.85
+"""Share of NCCL max above which links count as at their limit on boards without NVLS."""
 NVLS_RATES: Final = {"4.0": 0.80, "5.0": 0.69}
 """Share of NCCL max that an NVLS all-reduce reaches, by generation: `nvlsEfficiency` of nccl
 src/graph/tuning.cc (0.85, 0.74) times (channels - 1) / channels."""
@@ -86,7 +86,7 @@ def limit_bounds(g: GpuFrame) -> LimitBounds:
     if has_nvls(g):
         nvls = NVLS_RATES[str(g.gpu.nvlink_generation)]
         return LimitBounds(NVLS_LIMIT * nvls, RING_LIMIT, nvls)
-    return LimitBounds(NEAR_LIMIT, RING_LIMIT, 0.0)
+    return LimitBounds(LIMIT_WITHOUT_NVLS, RING_LIMIT, 0.0)
 
 
 @frozen
@@ -112,20 +112,19 @@ def combine_usage(usages: Mapping[str, LinkUsage]) -> JobUsage:
     """Return the usage that limits the job: the median of GPUs that are alike, else the most limited one."""
     values = list(usages.values())
     # Rounded, so that of two ends of the same links always the first is named.
-    top = max(usages, key=lambda u: (round(usages[u].near, 2), round(usages[u].most, 2)))
-    usual = [median(getattr(v, name) for v in values) for name in ("near", "most", "mean")]
-    most = usages[top]
-    excess = max(most.near - usual[0], most.most - usual[1])
+    top = max(usages, key=lambda u: (round(usages[u].at_limit, 2), round(usages[u].at_limit_most, 2)))
+    most, usual = usages[top], LinkUsage(*map(median, zip(*map(USAGE_VALUES, values), strict=True)))
+    excess = max(most.at_limit - usual.at_limit, most.at_limit_most - usual.at_limit_most)
     # More traffic shows that a GPU is used differently from the others; noise of the shares does not.
-    if len(values) > 1 and excess > MAX_SPREAD and most.mean > MIN_TRAFFIC_RATIO * usual[2]:
+    if len(values) > 1 and excess > MAX_SPREAD and most.mean > MIN_TRAFFIC_RATIO * usual.mean:
         return JobUsage(most, top)
-    return JobUsage(LinkUsage(*map(median, zip(*map(USAGE_VALUES, values), strict=True))), None)
+    return JobUsage(usual, None)
 
 
 def limited_pair(usages: Mapping[str, LinkUsage], traces: Mapping[str, UsageTrace]) -> str | None:
     """Return one end of a pair of GPUs that fill the links between them while the others do not."""
-    most = max(v.near for v in usages.values())
-    ends = [uuid for uuid, v in usages.items() if v.near >= SIMILAR_LIMIT * most]
+    most = max(v.at_limit for v in usages.values())
+    ends = [uuid for uuid, v in usages.items() if v.at_limit >= SIMILAR_LIMIT * most]
     if len(ends) == 2 < len(usages) and most and traces[ends[0]].remote == ends[1]:
         return ends[0]
     return None
@@ -151,27 +150,30 @@ def possible_states(
 ) -> Iterator[str]:
     """Yield the states of a job with traffic if each share may be wrong by `slack`; without slack, one."""
     reaches, misses = _comparisons(slack)
-    # Exposed traffic at the rate of an NVLS all-reduce is at the limit of NVLS.
-    nvls_distance = abs(usage.level - bounds.nvls) if bounds.nvls and exposed is not None else math.inf
-    maybe_sure = (
-        reaches(usage.at, HALF_THE_TIME * usage.near)
-        or reaches(usage.level, bounds.at)
+    # Time at the limit is certain if half of it reaches the limit of a ring: a ring below its limit may have
+    # the rate of NVLS. Exposed traffic at that rate is taken to be NVLS.
+    nvls_distance = math.inf
+    if bounds.nvls_rate and exposed is not None:
+        nvls_distance = abs(usage.level - bounds.nvls_rate)
+    may_be_certain = (
+        reaches(usage.at_ring_limit, HALF_THE_TIME * usage.at_limit)
+        or reaches(usage.level, bounds.ring_limit)
         or (reaches(exposed or 0.0, MOSTLY_EXPOSED) and nvls_distance - slack <= NVLS_TOLERANCE)
     )
-    maybe_unsure = (
-        misses(usage.at, HALF_THE_TIME * usage.near)
-        and misses(usage.level, bounds.at)
+    may_be_doubtful = (
+        misses(usage.at_ring_limit, HALF_THE_TIME * usage.at_limit)
+        and misses(usage.level, bounds.ring_limit)
         and (misses(exposed or 0.0, MOSTLY_EXPOSED) or nvls_distance + slack > NVLS_TOLERANCE)
     )
-    if reaches(usage.near, MOSTLY_AT_LIMIT) and maybe_sure:
+    if reaches(usage.at_limit, MOSTLY_AT_LIMIT) and may_be_certain:
         yield "limits"
-    if reaches(usage.near, MIN_SHARE) and (misses(usage.near, MOSTLY_AT_LIMIT) or maybe_unsure):
+    if reaches(usage.at_limit, MIN_SHARE) and (misses(usage.at_limit, MOSTLY_AT_LIMIT) or may_be_doubtful):
         if exposed is None:
             yield "may-limit"
         else:
-            yield from _states_at_limit(usage, exposed, slack, maybe_sure, maybe_unsure)
-    if misses(usage.near, MIN_SHARE):
-        if misses(usage.most, MAX_BELOW_SHARE):
+            yield from _states_at_limit(usage, exposed, slack, may_be_certain, may_be_doubtful)
+    if misses(usage.at_limit, MIN_SHARE):
+        if misses(usage.at_limit_most, MAX_BELOW_SHARE):
             busy = usage.busy - usage.unresolved
             heavy = reaches(busy, HEAVY_TRAFFIC) or reaches(usage.mean, MAX_BELOW_SHARE)
             if heavy and reaches(usage.level, LIGHT_LEVEL):
@@ -179,7 +181,7 @@ def possible_states(
             few = misses(busy, HEAVY_TRAFFIC) and misses(usage.mean, MAX_BELOW_SHARE)
             if few or misses(usage.level, LIGHT_LEVEL):
                 yield "light"
-        if reaches(usage.most, MAX_BELOW_SHARE):
+        if reaches(usage.at_limit_most, MAX_BELOW_SHARE):
             if exposed is not None and misses(exposed, MAX_HIDDEN):
                 yield "hidden"
             if exposed is None or reaches(exposed, MAX_HIDDEN):
@@ -187,17 +189,17 @@ def possible_states(
 
 
 def _states_at_limit(
-    usage: LinkUsage, exposed: float, slack: float, maybe_sure: bool, maybe_unsure: bool
+    usage: LinkUsage, exposed: float, slack: float, may_be_certain: bool, may_be_doubtful: bool
 ) -> Iterator[str]:
     """Yield the states of a job whose links are at their limit for a part of the time that matters."""
     reaches, misses = _comparisons(slack)
-    longest_cost, cost = usage.most * exposed, usage.near * exposed
+    longest_cost, cost = usage.at_limit_most * exposed, usage.at_limit * exposed
     if misses(exposed, MAX_HIDDEN) or misses(longest_cost, MIN_SHARE):
         yield "hidden"
     if reaches(exposed, MAX_HIDDEN) and reaches(longest_cost, MIN_SHARE):
-        if misses(cost, MIN_SHARE) or maybe_unsure:
+        if misses(cost, MIN_SHARE) or may_be_doubtful:
             yield "may-limit"
-        if reaches(cost, MIN_SHARE) and maybe_sure:
+        if reaches(cost, MIN_SHARE) and may_be_certain:
             if reaches(cost, HALF_THE_TIME):
                 yield "limits"
             if misses(cost, HALF_THE_TIME):
@@ -232,19 +234,19 @@ def fill_judgement(
     level: Maybe[float] = Missing(BURSTS_TOO_SHORT) if isinstance(busy, Missing) else usage.level
     reached = level * links.limit_bytes_per_s if known(level) else level
     whole = usage.gpu_rate if known(level) else level
-    most = usage.most if isinstance(busy, Missing) else min(usage.most, busy)
-    near = min(usage.near, most)
+    most = usage.at_limit_most if isinstance(busy, Missing) else min(usage.at_limit_most, busy)
+    least = min(usage.at_limit, most)
     return replace(
         blank,
         state=state,
         why=why,
         busy=busy,
-        at_limit=near if has_figure or near else no_figure,
-        at_limit_most=max(near, most) if has_figure else no_figure,
+        at_limit=least if has_figure or least else no_figure,
+        at_limit_most=max(least, most) if has_figure else no_figure,
         level=level if has_figure else no_figure,
         mean=usage.mean if has_figure else no_figure,
-        nvls_capable=bool(bounds.nvls),
-        nvls=bool(bounds.nvls) and bounds.near <= usage.level < bounds.at,
+        nvls_capable=bool(bounds.nvls_rate),
+        nvls=bool(bounds.nvls_rate) and bounds.limit <= usage.level < bounds.ring_limit,
         gpu=job.gpu,
         direction=direction_of(usage),
         overlap=overlap,

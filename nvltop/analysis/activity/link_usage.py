@@ -62,12 +62,12 @@ class LinkUsage:
     """Share of the time with traffic; an upper bound for unresolved bursts."""
     unresolved: float
     """Share of the time in unresolved bursts."""
-    at: float
+    at_ring_limit: float
     """Share of the time at the limit of a ring, lower bound."""
-    near: float
-    """Share of the time at or near the limit, lower bound."""
-    most: float
-    """Share of the time at or near the limit, upper bound."""
+    at_limit: float
+    """Share of the time at the limit, lower bound."""
+    at_limit_most: float
+    """Share of the time at the limit, upper bound."""
     level: float
     """Mean rate while there is traffic, as a share of NCCL max; a lower bound for unresolved bursts."""
     gpu_rate: float
@@ -89,9 +89,9 @@ class _BurstTimes:
     """Sums of seconds over bursts; unless stated otherwise, the fields are as in `LinkUsage`."""
 
     bounds: LimitBounds
-    at: float = 0.0
-    near: float = 0.0
-    most: float = 0.0
+    at_ring_limit: float = 0.0
+    at_limit: float = 0.0
+    at_limit_most: float = 0.0
     known: float = 0.0
     """Seconds at a known rate."""
     unresolved: float = 0.0
@@ -104,22 +104,22 @@ class _BurstTimes:
         """Add `seconds` at a known rate or above, in which `moved` was moved if not all were at that rate."""
         self.known += seconds
         self.moved += seconds * rate if moved is None else moved
-        if rate >= self.bounds.near:
-            self.near += seconds
-            self.most += seconds
-            if rate >= self.bounds.at:
-                self.at += seconds
+        if rate >= self.bounds.limit:
+            self.at_limit += seconds
+            self.at_limit_most += seconds
+            if rate >= self.bounds.ring_limit:
+                self.at_ring_limit += seconds
 
     def add_unresolved(self, moved: float, seconds: float) -> None:
         """Add a burst of unknown rate and volume `moved` within `seconds`; its mean is below the limit."""
-        self.most += moved / self.bounds.near
+        self.at_limit_most += moved / self.bounds.limit
         self.unresolved += seconds
         self.moved_unresolved += moved
 
     def add_all_unresolved(self, rates: Sequence[float], seconds: Sequence[float]) -> None:
         """Add consecutive readings of bursts of unknown rate; `rates` are their means, below the limit."""
         moved = list(map(mul, seconds, rates))
-        self.most = sum([volume / self.bounds.near for volume in moved], self.most)
+        self.at_limit_most = sum([volume / self.bounds.limit for volume in moved], self.at_limit_most)
         self.unresolved = sum(seconds, self.unresolved)
         self.moved_unresolved = sum(moved, self.moved_unresolved)
 
@@ -134,71 +134,104 @@ class _BurstTimes:
 
 def measure_usage(spans: UsageSpans, bounds: LimitBounds) -> Maybe[LinkUsage]:
     """Return the link usage of one GPU over the spans of a window."""
-    shares, seconds, tx, rx = spans.shares, spans.seconds, spans.tx, spans.rx
-    read_s = total_s = sum(seconds)
-    known_shares = shares
-    if has_nan(shares):
-        read_s = sum(d for d, w in zip(seconds, shares, strict=True) if w == w)
-        known_shares, tx, rx = (
-            [v if w == w else 0.0 for v, w in zip(column, shares, strict=True)] for column in (shares, tx, rx)
-        )
-    if not shares or read_s < MIN_READ_SHARE * total_s:
+    seconds = spans.seconds
+    read_s, total_s = sum(spans.read_s), sum(seconds)
+    if not seconds or read_s < MIN_READ_SHARE * total_s:
         return TOO_MANY_GAPS
-    total = sum(map(mul, seconds, known_shares))
-    mean, reading_s = total / read_s, total_s / len(seconds)
-    if max(known_shares) <= MIN_TRAFFIC_SHARE:
-        most = mean / bounds.near
-        return LinkUsage(read_s, mean, 0.0, 0.0, 0.0, 0.0, most, 0.0, 0.0, 0.5, 1.0, mean, 0.0, reading_s)
-    high = burst_level(known_shares)
-    low = base_level(known_shares)
-    tops = ranges_above(known_shares, MOST_OF_LEVEL * high)
-    found = ranges_above(known_shares, max(SILENCE_SHARE * high, MIN_TRAFFIC_SHARE))
-    times = _BurstTimes(bounds)
-    resolved = [(a, b) for a, b in found if b - a >= MIN_RESOLVED]
-    short = [(a, b) for a, b in found if b - a < MIN_RESOLVED]
-    for a, b in resolved:
-        _add_resolved(seconds, known_shares, a, b, low, times)
-    if short:
-        moved = list(map(mul, seconds, known_shares))
-        volumes = [_volume(moved, a, b) for a, b in resolved]
-        for a, b in short:
-            volume = _volume(moved, a, b)
-            alike = [
-                burst_level(known_shares[c + 1 : d - 1])
-                for (c, d), other in zip(resolved, volumes, strict=True)
-                if abs(other - volume) <= SIMILAR_VOLUME * volume
-            ]
-            _add_short(seconds, known_shares, a, b, volume, alike, times)
+    shares, tx, rx = _without_gaps(spans)
+    volume = sum(map(mul, seconds, shares))
+    mean, reading_s = volume / read_s, total_s / len(seconds)
+    if max(shares) <= MIN_TRAFFIC_SHARE:
+        return _usage_without_traffic(read_s, mean, mean / bounds.limit, reading_s)
+    high = burst_level(shares)
+    times = _add_bursts(seconds, shares, high, bounds)
     busy_s, level = times.busy_and_level(read_s)
     busy, unresolved = busy_s / read_s, times.unresolved / read_s
-    lengths = [b - a for a, b in tops]
-    if sum(lengths) / len(lengths) < MIN_FILLED and max(known_shares) >= bounds.near:
+    filled = [b - a for a, b in ranges_above(shares, MOST_OF_LEVEL * high)]
+    if sum(filled) / len(filled) < MIN_FILLED and max(shares) >= bounds.limit:
         # Some bursts reach the limit, and their readings do not show that the others do not.
-        times.most = max(times.most, mean * read_s / bounds.near)
+        times.at_limit_most = max(times.at_limit_most, mean * read_s / bounds.limit)
     if unresolved > MIN_UNRESOLVED:
         # Similar bursts still show their length if some of them fill a reading.
-        estimate = measure_communication(shares, 1.0)
+        estimate = measure_communication(spans.shares, 1.0)
         if known(estimate) and estimate.share:
             busy, level, unresolved = estimate.share, estimate.rate, 0.0
     sent, received, gpu_limit = sum(tx), sum(rx), spans.gpu_limit
     if gpu_limit != gpu_limit:
-        gpu_limit = sum(map(mul, seconds, map(max, tx, rx))) / total
+        gpu_limit = sum(map(mul, seconds, map(max, tx, rx))) / volume
     return LinkUsage(
         seconds=read_s,
         mean=mean,
         busy=min(1.0, busy),
         unresolved=min(1.0, unresolved),
-        at=min(1.0, times.at / read_s),
-        near=min(1.0, times.near / read_s),
-        most=min(1.0, times.most / read_s),
+        at_ring_limit=min(1.0, times.at_ring_limit / read_s),
+        at_limit=min(1.0, times.at_limit / read_s),
+        at_limit_most=min(1.0, times.at_limit_most / read_s),
         level=level,
         gpu_rate=level * gpu_limit,
         sent=sent / (sent + received),
         balance=min(sent, received) / max(sent, received),
         contrast=high,
-        burst_readings=median(lengths),
+        burst_readings=median(filled),
         reading_s=reading_s,
     )
+
+
+def _usage_without_traffic(seconds: float, mean: float, at_limit_most: float, reading_s: float) -> LinkUsage:
+    """Return the usage of links that carried next to nothing; the arguments are fields of it."""
+    return LinkUsage(
+        seconds=seconds,
+        mean=mean,
+        busy=0.0,
+        unresolved=0.0,
+        at_ring_limit=0.0,
+        at_limit=0.0,
+        at_limit_most=at_limit_most,
+        level=0.0,
+        gpu_rate=0.0,
+        sent=0.5,
+        balance=1.0,
+        contrast=mean,
+        burst_readings=0.0,
+        reading_s=reading_s,
+    )
+
+
+def _without_gaps(spans: UsageSpans) -> tuple[Sequence[float], Sequence[float], Sequence[float]]:
+    """Return the shares, and TX and RX, with 0 for the spans that were not read."""
+    shares, columns = spans.shares, (spans.shares, spans.tx, spans.rx)
+    if not has_nan(shares):
+        return columns
+    filled, tx, rx = (
+        [v if share == share else 0.0 for v, share in zip(column, shares, strict=True)] for column in columns
+    )
+    return filled, tx, rx
+
+
+def _add_bursts(
+    seconds: Sequence[float], shares: Sequence[float], high: float, bounds: LimitBounds
+) -> _BurstTimes:
+    """Return the sums over all bursts; `high` is their level."""
+    low = base_level(shares)
+    found = ranges_above(shares, max(SILENCE_SHARE * high, MIN_TRAFFIC_SHARE))
+    resolved = [(a, b) for a, b in found if b - a >= MIN_RESOLVED]
+    short = [(a, b) for a, b in found if b - a < MIN_RESOLVED]
+    times = _BurstTimes(bounds)
+    for a, b in resolved:
+        _add_resolved(seconds, shares, a, b, low, times)
+    if not short:
+        return times
+    moved = list(map(mul, seconds, shares))
+    volumes = [_volume(moved, a, b) for a, b in resolved]
+    for a, b in short:
+        volume = _volume(moved, a, b)
+        alike = [
+            burst_level(shares[c + 1 : d - 1])
+            for (c, d), other in zip(resolved, volumes, strict=True)
+            if abs(other - volume) <= SIMILAR_VOLUME * volume
+        ]
+        _add_short(seconds, shares, a, b, volume, alike, times)
+    return times
 
 
 def _volume(moved: Sequence[float], a: int, b: int) -> float:
@@ -210,12 +243,12 @@ def _add_resolved(
     seconds: Sequence[float], shares: Sequence[float], a: int, b: int, low: float, times: _BurstTimes
 ) -> None:
     """Add a burst of three readings or more to `times`; `low` is the rate between the bursts."""
-    near, at = times.bounds.near, times.bounds.at
+    limit, ring_limit = times.bounds.limit, times.bounds.ring_limit
     inner = shares[a + 1 : b - 1]
     least, most = min(inner), max(inner)
     # The usual case: all inner readings count alike, and are added at once.
-    if (least >= near and (least >= at or most < at)) or (
-        b - a < LONG_BURST and most < near and most - least <= MAX_STEADY_SPREAD * most
+    if (least >= limit and (least >= ring_limit or most < ring_limit)) or (
+        b - a < LONG_BURST and most < limit and most - least <= MAX_STEADY_SPREAD * most
     ):
         inner_s = seconds[a + 1 : b - 1]
         times.add_known(sum(inner_s), least, sum(map(mul, inner_s, inner)))
@@ -244,17 +277,17 @@ def _add_unlike(
     times: _BurstTimes,
 ) -> None:
     """Add the inner readings of a burst that do not count alike, unless none of them shows a rate."""
-    near = times.bounds.near
-    if max(shares[a:b]) < near and not any(steady):
+    limit = times.bounds.limit
+    if max(shares[a:b]) < limit and not any(steady):
         times.add_all_unresolved(shares[a + 1 : b - 1], seconds[a + 1 : b - 1])
         return
     for i, is_steady in enumerate(steady, start=a + 1):
         rate, span_s = shares[i], seconds[i]
-        if rate >= near or is_steady:
+        if rate >= limit or is_steady:
             times.add_known(span_s, rate)
             continue
         left, right = shares[i - 1], shares[i + 1]
-        if left < near and right < near:
+        if left < limit and right < limit:
             left = left if i > a + 1 and steady[i - a - 2] else 0.0
             right = right if i < b - 2 and steady[i - a] else 0.0
         beside = left if left > right else right
@@ -339,7 +372,7 @@ def _add_short(
         times.add_known(min(sum(seconds[max(0, a - 1) : b + 1]), volume / rate), rate)
         return
     for i in range(a, b):
-        if shares[i] >= times.bounds.near:
+        if shares[i] >= times.bounds.limit:
             times.add_known(seconds[i], shares[i])
         else:
             times.add_unresolved(seconds[i] * shares[i], seconds[i])

@@ -140,7 +140,7 @@ class ActivityTracker:
 
     @property
     def at_limit_s(self) -> dict[str, float]:
-        """Seconds at or near the limit since the monitor started, by GPU."""
+        """Seconds at the limit since the monitor started, by GPU."""
         return self._bottleneck.at_limit_s
 
     def evaluate(

@@ -26,11 +26,11 @@ TRIM_SPANS: Final = 64
 class LimitBounds(NamedTuple):
     """Shares of NCCL max above which links are at their limit; see `limit_bounds`."""
 
-    near: float
-    """Share above which links are at or near their limit."""
-    at: float
+    limit: float
+    """Share above which links count as at their limit."""
+    ring_limit: float
     """Share above which links are at the limit of a ring."""
-    nvls: float
+    nvls_rate: float
     """Share that an NVLS all-reduce reaches; 0 on boards without NVLS."""
 
 
@@ -90,7 +90,7 @@ class UsageTrace:
         self._starts_s, self._seconds, self._shares = array("d"), array("d"), array("d")
         self._tx, self._rx = array("f"), array("f")
         self.at_limit_s = 0.0
-        """Seconds at or near the limit since the start of the monitor."""
+        """Seconds at the limit since the start of the monitor."""
         self.newest_s = self.oldest_s = -math.inf
         """End of the newest span, and start of the oldest one (CLOCK_MONOTONIC)."""
         self.read_s = self.resumed_s = -math.inf
@@ -107,7 +107,7 @@ class UsageTrace:
         self._pending_s = 0.0
         """Length of the newest span if no part of it is counted as at the limit; else 0."""
 
-    def add(self, span: TrafficSpan, practical: float, ceiling: float, near: float) -> None:
+    def add(self, span: TrafficSpan, practical: float, ceiling: float, limit: float) -> None:
         """Add a span; `practical` is NCCL max of all links in bytes/s, `ceiling` its share of the speed."""
         seconds = span.end_s - span.start_s
         if seconds <= 0 or practical <= 0:
@@ -125,7 +125,7 @@ class UsageTrace:
             self.read_s = span.end_s
         if not self._starts_s:
             self.oldest_s = span.start_s
-        self._count(seconds, share, near)
+        self._count(seconds, share, limit)
         self._starts_s.append(span.start_s)
         self._seconds.append(seconds)
         self._shares.append(share)
@@ -148,18 +148,18 @@ class UsageTrace:
         self.remotes[peer.remote] = before + min(1.0, seconds / 60.0) * (share - before)
         return share
 
-    def _count(self, seconds: float, share: float, near: float) -> None:
+    def _count(self, seconds: float, share: float, limit: float) -> None:
         """Add to the seconds at the limit.
 
         A span next to one at the limit contains the edge of a burst, and counts in part.
         """
         before = self._shares[-1] if self._shares else 0.0
-        if share >= near:
+        if share >= limit:
             self.at_limit_s += seconds
             if self._pending_s and before == before:
                 self.at_limit_s += self._pending_s * min(1.0, before / share)
             self._pending_s = 0.0
-        elif before >= near and share == share:
+        elif before >= limit and share == share:
             self.at_limit_s += seconds * min(1.0, share / before)
             self._pending_s = 0.0
         else:

@@ -36,7 +36,7 @@ def read(flow: Drawn, seconds: float = 60.0, interval: float = 0.25, seed: int =
     while before < seconds:
         at = before + interval + rng.uniform(-0.004, 0.004)
         rate = (flow.integral(at) - flow.integral(before)) / (at - before)
-        trace.add(TrafficSpan(before, at, rate, 0.5 * rate, toward), 1.0, 0.8, BOUNDS.near)
+        trace.add(TrafficSpan(before, at, rate, 0.5 * rate, toward), 1.0, 0.8, BOUNDS.limit)
         before = at
     return trace
 
@@ -60,14 +60,14 @@ def test_the_upper_bound_holds_and_the_lower_one_is_never_far_above_the_truth(
     trace = read(flow, interval=interval, seed=seed)
     found = measure_usage(trace.between(5.0, 55.0), BOUNDS)
     cells = [(a, b, flow.rate((a + b) / 2)) for a, b in ((i / 100, (i + 1) / 100) for i in range(500, 5500))]
-    truth = sum(b - a for a, b, r in cells if r >= BOUNDS.near) / 50.0
+    truth = sum(b - a for a, b, r in cells if r >= BOUNDS.limit) / 50.0
     # A reading whose mean is near the limit counts completely, so the error is that of two readings.
     edges = 0.02 + 2 * interval / 50.0 + 0.18 * truth
-    assert found.near <= truth + edges
-    steady = rate < BOUNDS.near or period * duty > 4 * interval
+    assert found.at_limit <= truth + edges
+    steady = rate < BOUNDS.limit or period * duty > 4 * interval
     if steady:
-        assert found.most >= truth - edges
-    assert 0.0 <= found.at <= found.near <= found.most <= 1.0
+        assert found.at_limit_most >= truth - edges
+    assert 0.0 <= found.at_ring_limit <= found.at_limit <= found.at_limit_most <= 1.0
 
 
 @settings(max_examples=40, derandomize=True)
@@ -89,17 +89,17 @@ def test_the_level_is_the_volume_over_the_time_with_traffic(period, duty, rate, 
 @pytest.mark.parametrize(("rate", "near"), [(0.97, 0.6), (0.87, 0.6), (0.6, 0.0)])
 def test_bursts_that_fill_readings_show_their_rate(rate, near):
     found = measure_usage(read(drawn(3.0, 0.6, rate, 0.01, 3)).between(1.0, 58.0), BOUNDS)
-    assert found.near == pytest.approx(near, abs=0.03)
-    assert found.most == pytest.approx(near, abs=0.03)
+    assert found.at_limit == pytest.approx(near, abs=0.03)
+    assert found.at_limit_most == pytest.approx(near, abs=0.03)
     assert found.busy == pytest.approx(0.6, abs=0.02)
     assert found.level == pytest.approx(rate, rel=0.01)
-    assert (found.at > 0.5) == (rate > 0.9)
+    assert (found.at_ring_limit > 0.5) == (rate > 0.9)
 
 
 def test_bursts_shorter_than_a_reading_are_bounded_on_one_side_only():
     found = measure_usage(read(drawn(0.31, 0.5, 1.0, 0.05, 4)).between(1.0, 58.0), BOUNDS)
-    assert found.near < 0.05
-    assert found.most > 0.4
+    assert found.at_limit < 0.05
+    assert found.at_limit_most > 0.4
 
 
 def test_too_many_gaps_and_nothing_at_all():
@@ -110,7 +110,7 @@ def test_too_many_gaps_and_nothing_at_all():
     assert measure_usage(trace.between(0.0, 10.0), BOUNDS) == TOO_MANY_GAPS
     assert isinstance(measure_usage(trace.between(50.0, 60.0), BOUNDS), Missing)
     quiet = measure_usage(read(Drawn(0.001)).between(1.0, 58.0), BOUNDS)
-    assert (quiet.busy, quiet.near, quiet.at) == (0.0, 0.0, 0.0)
+    assert (quiet.busy, quiet.at_limit, quiet.at_ring_limit) == (0.0, 0.0, 0.0)
 
 
 def test_the_links_to_one_gpu_are_a_limit_of_their_own():
@@ -119,9 +119,9 @@ def test_the_links_to_one_gpu_are_a_limit_of_their_own():
     trace = read(Drawn(0.25), toward=toward)
     found = measure_usage(trace.between(1.0, 58.0), BOUNDS)
     assert found.level == pytest.approx(0.25 / (0.8 / 3))
-    assert found.at == 1.0
+    assert found.at_ring_limit == 1.0
     assert trace.remote == "GPU-1"
-    assert measure_usage(read(Drawn(0.25)).between(1.0, 58.0), BOUNDS).near == 0.0
+    assert measure_usage(read(Drawn(0.25)).between(1.0, 58.0), BOUNDS).at_limit == 0.0
 
 
 @pytest.mark.parametrize(("period", "duty"), [(4.0, 0.5), (2.3, 0.3), (9.0, 0.8)])
@@ -138,7 +138,7 @@ def test_the_seconds_at_the_limit_are_those_of_the_bursts(period, duty):
 def test_the_mean_share_is_weighted_by_the_time_in_common(readings, start_s, length_s):
     trace, at_s, end_s, moved, common_s = UsageTrace(), 10.0, start_s + length_s, 0.0, 0.0
     for seconds, share in readings:
-        trace.add(TrafficSpan(at_s, at_s + seconds, share, 0.0), 1.0, 1.0, BOUNDS.near)
+        trace.add(TrafficSpan(at_s, at_s + seconds, share, 0.0), 1.0, 1.0, BOUNDS.limit)
         shared_s = max(0.0, min(end_s, at_s + seconds) - max(start_s, at_s))
         moved, common_s, at_s = moved + share * shared_s, common_s + shared_s, at_s + seconds
     assume(abs(common_s - 0.9 * length_s) > 1e-6)

@@ -28,8 +28,8 @@ from .simulated import Job, Node
 
 BOUNDS = LimitBounds(0.74, 0.9, 0.8)
 USAGE = LinkUsage(
-    seconds=60.0, mean=0.55, busy=0.6, unresolved=0.0, at=0.6, near=0.6, most=0.6, level=0.96,
-    gpu_rate=1.0, sent=0.5, balance=1.0, contrast=0.9, burst_readings=1.5, reading_s=1.0,
+    seconds=60.0, mean=0.55, busy=0.6, unresolved=0.0, at_ring_limit=0.6, at_limit=0.6, at_limit_most=0.6,
+    level=0.96, gpu_rate=1.0, sent=0.5, balance=1.0, contrast=0.9, burst_readings=1.5, reading_s=1.0,
 )  # fmt: skip
 """A job with bursts of about one and a half readings."""
 
@@ -80,12 +80,12 @@ def test_the_level_is_the_rate_of_the_bursts_and_not_of_the_readings_that_contai
     trace = UsageTrace()
     for i in range(60):
         rate = (0.96, 0.2, 0.3)[i % 3]
-        trace.add(TrafficSpan(float(i), i + 1.0, rate, rate), 1.0, 1.0, BOUNDS.near)
+        trace.add(TrafficSpan(float(i), i + 1.0, rate, rate), 1.0, 1.0, BOUNDS.limit)
     found = measure_usage(trace.between(0.0, 60.0), BOUNDS)
     assert found.level == pytest.approx(0.95, abs=0.02)
     assert found.busy * found.level == pytest.approx(found.mean)
     # These readings do not show how long the bursts are: the upper bound is that of the volume.
-    assert found.most == pytest.approx(found.mean / BOUNDS.near)
+    assert found.at_limit_most == pytest.approx(found.mean / BOUNDS.limit)
 
 
 def test_a_clear_measurement_is_kept_until_the_traffic_changes():
@@ -93,17 +93,19 @@ def test_a_clear_measurement_is_kept_until_the_traffic_changes():
     assert kept.update({"a": USAGE}, 0.0) == {"a": USAGE}
     # Bursts and readings are now aligned so that all readings are alike, or that the bounds are far apart.
     for unclear in (
-        replace(USAGE, at=0.5),
-        replace(USAGE, near=0.0, most=0.0, level=0.56, contrast=0.56, burst_readings=60.0, mean=0.56),
-        replace(USAGE, near=0.1, most=0.7, contrast=0.85),
-        replace(USAGE, near=0.57, contrast=0.8),
+        replace(USAGE, at_ring_limit=0.5),
+        replace(
+            USAGE, at_limit=0.0, at_limit_most=0.0, level=0.56, contrast=0.56, burst_readings=60.0, mean=0.56
+        ),
+        replace(USAGE, at_limit=0.1, at_limit_most=0.7, contrast=0.85),
+        replace(USAGE, at_limit=0.57, contrast=0.8),
     ):
         found = kept.update({"a": unclear}, 1.0)
         assert found == {"a": replace(USAGE, mean=unclear.mean)}
         assert kept.outdated
-    as_clear = replace(USAGE, near=0.58, most=0.58, contrast=0.89)
+    as_clear = replace(USAGE, at_limit=0.58, at_limit_most=0.58, contrast=0.89)
     assert kept.update({"a": as_clear}, 2.0) == {"a": as_clear}
-    changed = replace(USAGE, near=0.1, most=0.7, mean=0.65)
+    changed = replace(USAGE, at_limit=0.1, at_limit_most=0.7, mean=0.65)
     assert kept.update({"a": changed}, 3.0) == {"a": changed}
     assert not kept.outdated
 
@@ -112,7 +114,9 @@ def test_shorter_readings_replace_what_longer_ones_showed():
     """Bursts of one long reading or six short ones: the interval was changed, or a recording is denser."""
     kept, fine = (
         ClearestUsage(),
-        replace(USAGE, at=0.5, near=0.5, most=0.5, burst_readings=6.0, reading_s=0.25),
+        replace(
+            USAGE, at_ring_limit=0.5, at_limit=0.5, at_limit_most=0.5, burst_readings=6.0, reading_s=0.25
+        ),
     )
     kept.update({"a": USAGE}, 0.0)
     assert kept.update({"a": fine}, 1.0) == {"a": fine}
@@ -124,14 +128,14 @@ def test_clear_measurements_do_not_get_less_clear_one_after_the_other():
     kept = ClearestUsage()
     kept.update({"a": USAGE}, 0.0)
     for n in range(1, 6):
-        kept.update({"a": replace(USAGE, near=0.6 - 0.03 * n, contrast=0.9 + 0.035 * n)}, float(n))
-    [shown] = kept.update({"a": replace(USAGE, near=0.4)}, 6.0).values()
-    assert shown.most - shown.near == pytest.approx(0.03)
+        kept.update({"a": replace(USAGE, at_limit=0.6 - 0.03 * n, contrast=0.9 + 0.035 * n)}, float(n))
+    [shown] = kept.update({"a": replace(USAGE, at_limit=0.4)}, 6.0).values()
+    assert shown.at_limit_most - shown.at_limit == pytest.approx(0.03)
 
 
 def test_a_clear_measurement_expires():
     """Bursts may grow longer at the same mean; where readings cannot show that, the old shares expire."""
-    kept, unclear = ClearestUsage(), replace(USAGE, near=0.1, most=0.7)
+    kept, unclear = ClearestUsage(), replace(USAGE, at_limit=0.1, at_limit_most=0.7)
     kept.update({"a": USAGE}, 0.0)
     assert kept.update({"a": USAGE}, 100.0) == {"a": USAGE}
     assert kept.update({"a": unclear}, 100.0 + MAX_KEPT_S) == {"a": USAGE}
@@ -142,18 +146,18 @@ def test_a_clear_measurement_expires():
 def test_bursts_that_fill_a_reading_in_every_phase_cannot_lose_their_contrast():
     kept, before = ClearestUsage(), replace(USAGE, burst_readings=2.4)
     kept.update({"a": before}, 0.0)
-    blurred = replace(before, near=0.1, most=0.7, contrast=0.75 * before.contrast)
+    blurred = replace(before, at_limit=0.1, at_limit_most=0.7, contrast=0.75 * before.contrast)
     assert kept.update({"a": blurred}, 1.0) == {"a": before}
     assert kept.outdated
-    steady = replace(before, near=0.0, most=0.0, level=0.56, contrast=0.56, burst_readings=60.0)
+    steady = replace(before, at_limit=0.0, at_limit_most=0.0, level=0.56, contrast=0.56, burst_readings=60.0)
     assert kept.update({"a": steady}, 2.0) == {"a": steady}
     assert not kept.outdated
 
 
 def test_bursts_with_short_pauses_cannot_become_traffic_without_pauses():
-    kept, before = ClearestUsage(), replace(USAGE, mean=0.77, near=0.8, contrast=0.93, burst_readings=2.6)
+    kept, before = ClearestUsage(), replace(USAGE, mean=0.77, at_limit=0.8, contrast=0.93, burst_readings=2.6)
     kept.update({"a": before}, 0.0)
-    steady = replace(before, near=0.0, most=0.0, level=0.77, contrast=0.77, burst_readings=60.0)
+    steady = replace(before, at_limit=0.0, at_limit_most=0.0, level=0.77, contrast=0.77, burst_readings=60.0)
     assert kept.update({"a": steady}, 1.0) == {"a": steady}
 
 
@@ -173,20 +177,26 @@ def test_a_job_that_spreads_the_same_traffic_is_judged_again_within_the_window()
 def test_a_measurement_of_long_bursts_or_of_a_short_window_is_not_kept(change):
     kept = ClearestUsage()
     kept.update({"a": replace(USAGE, **change)}, 0.0)
-    now = replace(USAGE, near=0.1, most=0.7, contrast=0.5, **change)
+    now = replace(USAGE, at_limit=0.1, at_limit_most=0.7, contrast=0.5, **change)
     assert kept.update({"a": now}, 1.0) == {"a": now}
 
 
-@example(near=0.09375, wider=0.0, exposed=0.75, level=1.0, errors=[0.015625, 0.0])
+@example(at_limit=0.09375, wider=0.0, exposed=0.75, level=1.0, errors=[0.015625, 0.0])
 @given(
-    near=st.floats(0.0, 1.0), wider=st.floats(0.0, 0.4), exposed=st.floats(0.0, 1.0),
+    at_limit=st.floats(0.0, 1.0), wider=st.floats(0.0, 0.4), exposed=st.floats(0.0, 1.0),
     level=st.floats(0.3, 1.0),
     errors=st.lists(st.floats(-STATE_SLACK / 2, STATE_SLACK / 2), min_size=2, max_size=6),
 )  # fmt: skip
-def test_a_state_is_kept_within_the_error_of_the_shares(near, wider, exposed, level, errors):
+def test_a_state_is_kept_within_the_error_of_the_shares(at_limit, wider, exposed, level, errors):
     overlap, state, seen = Overlap("SMs", 0.1, 0.5, exposed, "likely"), "", []
     for error in errors:
-        usage = replace(USAGE, near=near + error, at=near + error, most=near + wider + error, level=level)
+        usage = replace(
+            USAGE,
+            at_limit=at_limit + error,
+            at_ring_limit=at_limit + error,
+            at_limit_most=at_limit + wider + error,
+            level=level,
+        )
         state, _ = decide_state(usage, BOUNDS, overlap, True, state)
         seen.append(state)
     changes = [state for state, _ in groupby(seen)]
@@ -194,13 +204,21 @@ def test_a_state_is_kept_within_the_error_of_the_shares(near, wider, exposed, le
 
 
 @given(
-    near=st.floats(0.0, 1.0), at=st.floats(0.0, 1.0), wider=st.floats(0.0, 0.4),
+    at_limit=st.floats(0.0, 1.0), at_ring_limit=st.floats(0.0, 1.0), wider=st.floats(0.0, 0.4),
     exposed=st.none() | st.floats(0.0, 1.0), level=st.floats(0.0, 1.0), busy=st.floats(0.0, 1.0),
     bounds=st.sampled_from([BOUNDS, LimitBounds(0.85, 0.9, 0.0)]), slack=st.floats(0.0, 0.2),
 )  # fmt: skip
-def test_a_job_has_one_state_and_slack_only_adds_others(near, at, wider, exposed, level, busy, bounds, slack):
+def test_a_job_has_one_state_and_slack_only_adds_others(
+    at_limit, at_ring_limit, wider, exposed, level, busy, bounds, slack
+):
     usage = replace(
-        USAGE, near=near, at=at * near, most=near + wider, level=level, busy=busy, mean=busy * level
+        USAGE,
+        at_limit=at_limit,
+        at_ring_limit=at_ring_limit * at_limit,
+        at_limit_most=at_limit + wider,
+        level=level,
+        busy=busy,
+        mean=busy * level,
     )
     [state] = possible_states(usage, bounds, exposed)
     assert state in possible_states(usage, bounds, exposed, slack)
@@ -210,7 +228,9 @@ def test_traffic_at_a_tenth_of_nccl_max_stays_light():
     """The level had no slack, so that the state changed with its last digit."""
     state, seen = "", []
     for level in (0.1, 0.109, 0.102, 0.107):
-        usage = replace(USAGE, near=0.0, at=0.0, most=0.0, busy=1.0, level=level, mean=level)
+        usage = replace(
+            USAGE, at_limit=0.0, at_ring_limit=0.0, at_limit_most=0.0, busy=1.0, level=level, mean=level
+        )
         state, _ = decide_state(usage, BOUNDS, Missing("not read"), True, state)
         seen.append(state)
     assert seen == ["light"] * 4
@@ -218,10 +238,10 @@ def test_traffic_at_a_tenth_of_nccl_max_stays_light():
 
 def test_traffic_is_hidden_only_if_the_upper_bound_says_so():
     """18 to 50 % at the limit, a third of it exposed, may cost 10 % of the time or not."""
-    usage = replace(USAGE, near=0.18, at=0.1, most=0.5, level=0.95)
+    usage = replace(USAGE, at_limit=0.18, at_ring_limit=0.1, at_limit_most=0.5, level=0.95)
     state, _ = decide_state(usage, BOUNDS, Overlap("tensor cores", 0.3, 0.46, 0.37, "likely"), True)
     assert state == "may-limit"
-    surely = replace(usage, most=0.2)
+    surely = replace(usage, at_limit_most=0.2)
     assert (
         decide_state(surely, BOUNDS, Overlap("tensor cores", 0.3, 0.46, 0.37, "likely"), True)[0] == "hidden"
     )
@@ -262,11 +282,11 @@ def test_a_steady_job_whose_traffic_changes_is_measured_again_at_once(monkeypatc
 
 
 def test_of_two_ends_of_the_same_links_always_the_first_is_named():
-    usual = replace(USAGE, near=0.1, most=0.1, mean=0.1)
+    usual = replace(USAGE, at_limit=0.1, at_limit_most=0.1, mean=0.1)
     for error in (-1e-12, 0.0, 1e-12):
         usages = {
             "a": USAGE,
-            "b": replace(USAGE, near=USAGE.near + error),
+            "b": replace(USAGE, at_limit=USAGE.at_limit + error),
             "c": usual,
             "d": usual,
             "e": usual,
