@@ -134,7 +134,7 @@ class RateTracker:
                 return [self._span_without_rates(sample, last.time_s, LEARNING_REFRESH)]
             self._learning.append(sample)
             estimate = self._estimator.period(interval_s)
-            return self._learn(estimate) if estimate else self._close_standstill(sample)
+            return self._learn(estimate) if estimate else self._close_long_standstill(sample)
         if moved and self._estimator.refutes(self.period):
             self.period = self._estimator.period(interval_s) or ALWAYS_FRESH
             self._predictor = RefreshPredictor(self.period)
@@ -212,100 +212,126 @@ class RateTracker:
         """Return whether every reading has fresh values."""
         return self.period is not None and not self.period.longest_s
 
-    def _close_standstill(self, sample: CounterSample) -> list[RateSpan]:
+    def _close_long_standstill(self, sample: CounterSample) -> list[RateSpan]:
         """Return a span without traffic if the counters stood still for longer than any refresh takes.
 
         Used while the period is not known.
         """
-        until_s = sample.time_s - LONGEST_REFRESH_S
-        if (
-            sample.time_s - self._moved_s <= STANDSTILL_REFRESHES * LONGEST_REFRESH_S
-            or until_s <= self._base_s
-        ):
+        base, until_s = self._base, sample.time_s - LONGEST_REFRESH_S
+        if base is None or base.values != sample.values or until_s <= self._base_s:
             return []
-        if self._base is None or self._base.values != sample.values:
+        if sample.time_s - self._moved_s <= STANDSTILL_REFRESHES * LONGEST_REFRESH_S:
             return []
         self._learning.clear()
         return [self._close_span(sample, until_s)]
 
     def _advance(self, last: CounterSample, sample: CounterSample) -> list[RateSpan]:
         """Return the span that a reading closes, or nothing if the span stays open."""
-        base, predictor, period = self._base, self._predictor, self.period
+        base, predictor = self._base, self._predictor
         assert base is not None
         assert predictor is not None
-        assert period is not None
         if self._always_fresh():
             return [self._close_span(sample, sample.time_s)]
-        moved = sample.moved_since(last)
-        total, least_s, unknown = self._change_since(base, sample)
-        if moved and not unknown:
-            # A reset does not coincide with a refresh, so only other changes are evidence of one.
+        moved, least_s, unknown = self._change_since(base, sample)
+        if unknown:
+            return [self._close_unknown(sample, predictor.last_refresh_before(sample.time_s))]
+        is_new = sample.moved_since(last)
+        if is_new:
             predictor.add(last.time_s, sample.time_s)
         window = predictor.last_refresh_before(sample.time_s)
-        if moved and not unknown:
+        if is_new:
             window = Window(max(window.earliest_s, min(last.time_s, window.latest_s)), window.latest_s)
-        if not unknown:
-            self._steady_rate.narrow(window, total)
-        if not total and not unknown:
-            still_s = sample.time_s - self._base_s
-            if (
-                still_s <= STANDSTILL_REFRESHES * period.typical_s
-                or window.earliest_s - max(self._base_s, self._latest_s) < MIN_SPAN_S
-            ):
-                return []
-            self._latest_s = window.earliest_s
-            self._steady_rate.restart(window)
-            return [self._close_span(sample, window.earliest_s)]
-        if unknown:
-            # A counter was reset or became readable again, so the bytes before that are not known.
-            self._steady_rate.restart(window)
-            earliest_s, refreshed_s = max(window.earliest_s, self._base_s), max(window.latest_s, self._base_s)
-            span = self._close_span(sample, max(refreshed_s, self._base_s + MIN_SPAN_S))
-            self._base_s = self._latest_s = refreshed_s
-            self._earliest_s = min(earliest_s, refreshed_s)
-            return [span]
-        undecided, self._undecided = self._undecided, False
+        self._steady_rate.narrow(window, moved)
+        if not moved:
+            return self._close_standstill(sample, window, predictor.period)
+        return self._close_traffic(sample, window, moved, least_s, is_new=is_new)
+
+    def _close_unknown(self, sample: CounterSample, window: Window) -> RateSpan:
+        """Close the span of counters that were reset or became readable: their bytes before that are unknown.
+
+        A reset does not coincide with a refresh, so it does not show when the driver refreshes.
+        """
+        self._steady_rate.restart(window)
+        earliest_s, refreshed_s = max(window.earliest_s, self._base_s), max(window.latest_s, self._base_s)
+        span = self._close_span(sample, max(refreshed_s, self._base_s + MIN_SPAN_S))
+        self._base_s = self._latest_s = refreshed_s
+        self._earliest_s = min(earliest_s, refreshed_s)
+        return span
+
+    def _close_standstill(
+        self, sample: CounterSample, window: Window, period: RefreshPeriod
+    ) -> list[RateSpan]:
+        """Return a span without traffic if no refresh can be outstanding that would show some."""
         if (
-            not moved
-            and not undecided
-            and sample.time_s - self._moved_s <= STANDSTILL_REFRESHES * period.typical_s
+            sample.time_s - self._base_s <= STANDSTILL_REFRESHES * period.typical_s
+            or window.earliest_s - max(self._base_s, self._latest_s) < MIN_SPAN_S
         ):
+            return []
+        self._latest_s = window.earliest_s
+        self._steady_rate.restart(window)
+        return [self._close_span(sample, window.earliest_s)]
+
+    def _close_traffic(
+        self, sample: CounterSample, window: Window, moved: int, least_s: float, *, is_new: bool
+    ) -> list[RateSpan]:
+        """Return a span of `moved` bytes up to a refresh in `window`, unless it has to stay open.
+
+        The links need `least_s` seconds for these bytes. `is_new` says that the last reading differs from the
+        one before.
+        """
+        period, undecided = self.period, self._undecided
+        assert period is not None
+        self._undecided = False
+        waited_s = sample.time_s - self._moved_s
+        if not is_new and not undecided and waited_s <= STANDSTILL_REFRESHES * period.typical_s:
             # An open span is closed by the next change, or once it is clear that there is none.
             return []
         unsure = window.length_s > period.typical_s / 2
-        if unsure and moved and self._next_reading_decides(sample):
+        if unsure and is_new and self._next_reading_decides(sample):
             self._undecided = True
             return []
+        end_s = self._likely_end_s(sample, window, moved, period, unsure=unsure)
+        # If the bytes exceed what the links can carry, the span ended later or the previous one earlier.
+        end_s = min(max(end_s, self._base_s + max(least_s, MIN_SPAN_S)), sample.time_s)
+        start_s = max(min(self._base_s, end_s - least_s), self._earliest_s)
+        too_short = least_s > MAX_SPAN_SHARE * (end_s - start_s) or end_s - start_s < MIN_SPAN_S
+        if too_short and self._may_be_held(sample, period):
+            return []
+        self._base_s, self._latest_s = start_s, min(window.latest_s, self._moved_s)
+        self._steady_rate.close(moved)
+        return [self._close_span(sample, max(end_s, start_s + MIN_SPAN_S), window.earliest_s)]
+
+    def _likely_end_s(
+        self, sample: CounterSample, window: Window, moved: int, period: RefreshPeriod, *, unsure: bool
+    ) -> float:
+        """Return the time in `window` at which the traffic is as steady as the readings allow.
+
+        `unsure` says that the window may contain two refreshes.
+        """
         likely = Window(max(window.earliest_s, sample.time_s - period.typical_s), window.latest_s)
-        end_s = self._base_s + self._steady_rate.seconds(total, likely, self._base_s)
+        end_s = self._base_s + self._steady_rate.seconds(moved, likely, self._base_s)
         earliest_s = window.earliest_s
         if unsure:
             steady_s = self._base_s - self._steady_rate.start_s(period.typical_s)
             if steady_s < MIN_STEADY_SPANS * max(period.typical_s, sample.interval_s):
                 # After an end that is a whole refresh too early, a rate of 0 could be false.
                 earliest_s = window.latest_s - period.typical_s / 2
-        end_s = min(max(end_s, earliest_s), window.latest_s)
-        # If the bytes exceed what the links can carry, the span ended later or the previous one earlier.
-        end_s = min(max(end_s, self._base_s + max(least_s, MIN_SPAN_S)), sample.time_s)
-        start_s = max(min(self._base_s, end_s - least_s), self._earliest_s)
-        too_short = least_s > MAX_SPAN_SHARE * (end_s - start_s) or end_s - start_s < MIN_SPAN_S
-        if too_short and sample.time_s - self._base_s < MAX_HELD_REFRESHES * max(
-            period.longest_s, sample.interval_s
-        ):
-            return []
-        self._base_s, self._latest_s = start_s, min(window.latest_s, self._moved_s)
-        self._steady_rate.close(total)
-        return [self._close_span(sample, max(end_s, start_s + MIN_SPAN_S), window.earliest_s)]
+        return min(max(end_s, earliest_s), window.latest_s)
+
+    def _may_be_held(self, sample: CounterSample, period: RefreshPeriod) -> bool:
+        """Return whether the span is short enough to stay open."""
+        longest_s = max(period.longest_s, sample.interval_s)
+        return sample.time_s - self._base_s < MAX_HELD_REFRESHES * longest_s
 
     def _next_reading_decides(self, sample: CounterSample) -> bool:
         """Return whether the next reading will show which of two refreshes a change came from."""
-        predictor, period = self._predictor, self.period
+        predictor = self._predictor
         assert predictor is not None
-        assert period is not None
+        period = predictor.period
         # At longer intervals an end of the traffic would be noticed too late.
         if not predictor.regular or sample.interval_s > STANDSTILL_REFRESHES * period.typical_s:
             return False
-        if sample.time_s - self._base_s >= MAX_HELD_REFRESHES * max(period.longest_s, sample.interval_s):
+        if not self._may_be_held(sample, period):
             return False
         following = predictor.last_refresh_before(sample.time_s + sample.interval_s)
         return following.length_s <= period.typical_s / 2
