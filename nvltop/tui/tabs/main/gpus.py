@@ -74,18 +74,20 @@ BUS_COLUMN: Final = Column("bus", "BUS ID", 16, 9, left=True)
 
 def table(view: ViewState, width: int, height: int, top: int) -> list[Row]:
     """Return the title row, and the GPUs from index `top` on."""
-    shape = _layout(view, width)
+    layout = _layout(view, width)
     last = min(len(view.gpus), top + max(0, height - 1))
-    rows = [_title_row(shape, width, top, last, len(view.gpus), view.glyphs)]
+    rows = [_title_row(layout, width, top, last, len(view.gpus), view.glyphs)]
     if not view.gpus and height > 1:
         rows.append(fit([(fit_text(view.why_no_gpu, width, view.glyphs), "dim")], width))
     shown, marks = view.gpus[top : top + height - 1], view.finding_marks
-    sparklines: Sequence[Row] = _sparklines(shown, view, shape) if shape.spark else [()] * len(shown)
+    sparklines: Sequence[Row] = [()] * len(shown)
+    if layout.spark_width:
+        sparklines = _sparklines(shown, view, layout)
     for i, (g, sparkline) in enumerate(zip(shown, sparklines, strict=True), top):
-        cells: Sequence[Run] = _cells(shape, g, view, marks.get((g.gpu.uuid, None)))
+        cells: Sequence[Run] = _cells(layout, g, view, marks.get((g.gpu.uuid, None)))
         if i == view.gpu:
             cells = _select(cells, focused=view.focus == "gpus")
-        rows.append(fill([*cells, *sparkline], shape.used, width))
+        rows.append(fill([*cells, *sparkline], layout.used, width))
     return rows
 
 
@@ -101,30 +103,30 @@ def _select(spans: Sequence[Run], *, focused: bool) -> list[Run]:
     return [(text[:number], "unfocused"), *section(spans, number, len(text))]
 
 
-def _title_row(shape: GpuTableLayout, width: int, top: int, last: int, count: int, glyphs: Glyphs) -> Row:
+def _title_row(layout: GpuTableLayout, width: int, top: int, last: int, count: int, glyphs: Glyphs) -> Row:
     """Return the title row, with the range of visible GPUs if not all fit."""
     if last - top >= count:
-        return shape.title
-    text = with_range([text_of(shape.title)], (top, last, count), width, glyphs)
+        return layout.title
+    text = with_range([text_of(layout.title)], (top, last, count), width, glyphs)
     return fit([(text, "title")], width, "title")
 
 
-def _cells(shape: GpuTableLayout, g: GpuFrame, view: ViewState, mark: TextRun | None) -> list[Run]:
+def _cells(layout: GpuTableLayout, g: GpuFrame, view: ViewState, mark: TextRun | None) -> list[Run]:
     """Return the cells of a GPU without its sparklines; each group of them is kept until it changes."""
     n, get = g.nvlink, view.cache.parts.get
-    state = shape, view.glyphs, g.gpu, g.state, g.state_reason, g.stale
+    state = layout, view.glyphs, g.gpu, g.state, g.state_reason, g.stale
     links = n.links_present, n.links_up
     means = n.mean_tx_bytes_per_s, n.mean_rx_bytes_per_s, n.peak_tx_bytes_per_s, n.peak_rx_bytes_per_s
-    moved = () if shape.linked else (g.gauges, g.pcie)
+    moved = () if layout.linked else (g.gauges, g.pcie)
     first = state, mark, g.gauges, g.throttling
     rates = state, links, n.speed_bytes_per_s, means, moved
     extra = (g.gauges, g.pcie, g.c2c, g.throttling) if view.extra else moved
     last = state, links, n.errors_total, n.errors_since_start, extra
     uuid = g.gpu.uuid
     return [
-        *get(("gpu", uuid, 0), first, lambda: _first_cells(shape, g, view)),
-        *get(("gpu", uuid, 1), rates, lambda: _make_cells(shape.rates, g, view)),
-        *get(("gpu", uuid, 2), last, lambda: _make_cells(shape.last, g, view)),
+        *get(("gpu", uuid, 0), first, lambda: _first_cells(layout, g, view)),
+        *get(("gpu", uuid, 1), rates, lambda: _make_cells(layout.rates, g, view)),
+        *get(("gpu", uuid, 2), last, lambda: _make_cells(layout.last, g, view)),
     ]
 
 
@@ -133,9 +135,9 @@ def _make_cells(columns: Sequence[Column], g: GpuFrame, view: ViewState) -> list
     return cell_runs(columns, [CELLS[c.key](g, view, old) for c in columns])
 
 
-def _first_cells(shape: GpuTableLayout, g: GpuFrame, view: ViewState) -> list[Run]:
+def _first_cells(layout: GpuTableLayout, g: GpuFrame, view: ViewState) -> list[Run]:
     """Return the cells before the rates; the reason why the GPU cannot be read replaces most of them."""
-    first = shape.first
+    first = layout.first
     if g.state == "ok" or any(c.key == "name" for c in first):
         return _make_cells(first, g, view)
     kept = [c for c in first if c.key == "gpu"]
@@ -153,7 +155,7 @@ class GpuTableLayout(NamedTuple):
     rates: Sequence[Column]
     last: Sequence[Column]
     """The columns behind the rates."""
-    spark: int
+    spark_width: int
     """Width of each sparkline; 0 if none fits."""
     pair: bool
     """Whether RX has a sparkline too."""
@@ -164,71 +166,84 @@ class GpuTableLayout(NamedTuple):
     title: Row
 
 
+class TableRequest(NamedTuple):
+    """What the columns and titles of the table depend on."""
+
+    linked: bool
+    """Whether the columns are those of NVLink; otherwise those of PCIe."""
+    width: int
+    """Columns of the screen."""
+    hidden: frozenset[str]
+    extra: frozenset[str]
+    unit: str
+    sort: str
+    sort_mark: str
+    cell_s: float
+    """Time that a column of a sparkline covers, seconds."""
+    scale: str
+    """Full height of the sparklines; empty if each GPU has its own."""
+
+
 def _layout(view: ViewState, width: int) -> GpuTableLayout:
     # The filter hides GPUs, but the table stays the same.
     gpus = view.gpus or view.frame.gpus
     alike = len({g.gpu.name for g in gpus}) == 1
-    hidden = view.hidden | {"name"} if alike else view.hidden
     linked = has_links(gpus)
-    scale = "" if linked else view.unit.text(_pcie_scale(view) or Missing("not read"))
-    cell_s = view.spark_shape(1, 0.0, 0.0 if linked else PCIE_INTERVAL_S).seconds()
     return _choose_layout(
-        linked,
-        scale,
-        cell_s,
-        width,
-        view.unit.name,
-        hidden,
-        view.extra,
-        view.sort,
-        view.descending,
-        view.glyphs,
+        TableRequest(
+            linked=linked,
+            width=width,
+            hidden=view.hidden | {"name"} if alike else view.hidden,
+            extra=view.extra,
+            unit=view.unit.name,
+            sort=view.sort,
+            sort_mark=view.glyphs.descending if view.descending else view.glyphs.ascending,
+            cell_s=view.spark_shape(1, 0.0, 0.0 if linked else PCIE_INTERVAL_S).seconds(),
+            scale="" if linked else view.unit.text(_pcie_scale(view) or Missing("not read")),
+        )
     )
 
 
 @lru_cache(maxsize=8)  # it is the same from frame to frame
-def _choose_layout(
-    linked: bool,
-    scale: str,
-    cell_s: float,
-    width: int,
-    unit: str,
-    hidden: frozenset[str],
-    extra: frozenset[str],
-    sort: str,
-    falling: bool,
-    glyphs: Glyphs,
-) -> GpuTableLayout:
+def _choose_layout(wanted: TableRequest) -> GpuTableLayout:
     """Choose the columns that fit, and give the remaining width to sparklines."""
+    width, columns = wanted.width, _choose_columns(wanted)
+    used = sum(c.width + 1 for c in columns)
+    spark_width = min(MAX_SPARKLINE_WIDTH, (width - used - 1) // 2)
+    pair = spark_width >= MIN_PAIR_WIDTH
+    if not pair:
+        spark_width = width - used if width - used >= MIN_SPARKLINE_WIDTH else 0
+    head = " ".join(_column_title(c, wanted.sort, wanted.sort_mark) for c in columns)
+    scale = f" (of {wanted.scale})"
+    if not wanted.scale or spark_width < len(f"TX{scale}"):
+        scale = ""
+    sparklines = ("TX", "RX") if pair else ("TX",) if spark_width else ()
+    for name in sparklines:
+        head += f" {spark_title(name + scale, spark_width, wanted.cell_s)}"
+    title = fit([(head, "title")], width, "title")
+    used += 2 * spark_width + 1 if pair else spark_width
+    groups = split_columns(columns, RATE_COLUMNS)
+    return GpuTableLayout(*groups, spark_width, pair, wanted.linked, used, title)
+
+
+def _choose_columns(wanted: TableRequest) -> list[Column]:
+    """Return the columns that fit beside a sparkline of the least width."""
+    width, hidden = wanted.width, wanted.hidden
     columns = [
-        replace(c, title=c.title.replace("GB/s", unit))
-        for c in (NVLINK_COLUMNS if linked else PCIE_COLUMNS)
+        replace(c, title=c.title.replace("GB/s", wanted.unit))
+        for c in (NVLINK_COLUMNS if wanted.linked else PCIE_COLUMNS)
         if c.key not in hidden
     ]
     if width >= LONG_NAMES_MIN_WIDTH:
         name = 24 if width >= PEAKS_MIN_WIDTH else 16
         columns = [replace(c, width=name) if c.key == "name" else c for c in columns]
-    if width >= PEAKS_MIN_WIDTH and linked:
+    if width >= PEAKS_MIN_WIDTH and wanted.linked:
         place = 1 + next((i for i, c in enumerate(columns) if c.key == "rx"), len(columns) - 1)
         columns[place:place] = PEAK_COLUMNS
     if width >= PEAKS_MIN_WIDTH and BUS_COLUMN.key not in hidden:
         columns.append(BUS_COLUMN)
-    columns += extra_columns.choose(extra)
-    columns = fit_columns(columns, max(0, width - MIN_SPARKLINE_WIDTH - 1))
-    used = sum(c.width + 1 for c in columns)
-    each = min(MAX_SPARKLINE_WIDTH, (width - used - 1) // 2)
-    pair = each >= MIN_PAIR_WIDTH
-    if not pair:
-        each = width - used if width - used >= MIN_SPARKLINE_WIDTH else 0
-    mark = glyphs.descending if falling else glyphs.ascending
-    head = " ".join(_column_title(c, sort, mark) for c in columns)
-    scale = f" (of {scale})" if scale and each >= len(scale) + len("TX (of )") else ""
-    head += f" {spark_title('TX' + scale, each, cell_s)}" if each else ""
-    if pair:
-        head += f" {spark_title('RX' + scale, each, cell_s)}"
-    title = fit([(head, "title")], width, "title")
-    used += 2 * each + 1 if pair else each
-    return GpuTableLayout(*split_columns(columns, RATE_COLUMNS), each, pair, linked, used, title)
+    columns += extra_columns.choose(wanted.extra)
+    return fit_columns(columns, max(0, width - MIN_SPARKLINE_WIDTH - 1))
 
 
 def _column_title(c: Column, sort: str, mark: str) -> str:
@@ -240,8 +255,8 @@ def _column_title(c: Column, sort: str, mark: str) -> str:
 def column_at(view: ViewState, x: int, width: int) -> str | None:
     """Return the sort key of the column at screen column `x`."""
     at = 0
-    shape = _layout(view, width)
-    for c in (*shape.first, *shape.rates, *shape.last):
+    layout = _layout(view, width)
+    for c in (*layout.first, *layout.rates, *layout.last):
         if at <= x <= at + c.width:
             return SORT_KEY_OF_COLUMN.get(c.key, c.key)
         at += c.width + 1
@@ -253,20 +268,20 @@ RATE_COLUMNS: Final = ("tx", "rx", "peak_tx", "peak_rx", "share", "pcie_tx", "pc
 """Columns of rates; they are adjacent."""
 
 
-def _sparklines(gpus: Sequence[GpuFrame], view: ViewState, shape: GpuTableLayout) -> Sequence[Row]:
+def _sparklines(gpus: Sequence[GpuFrame], view: ViewState, layout: GpuTableLayout) -> Sequence[Row]:
     fulls: Sequence[Maybe[float]]
-    if shape.linked:
+    if layout.linked:
         fulls = [practical_max(g.nvlink.speed_bytes_per_s, g.nvlink.ceiling) for g in gpus]
         prefix, every_s = "", 0.0
     else:
         fulls = [_pcie_scale(view)] * len(gpus)
         prefix, every_s = "pcie_", PCIE_INTERVAL_S
-    if shape.pair:
+    if layout.pair:
         return view.spark_pairs(
-            "gpus", [(g.gpu.uuid, None) for g in gpus], shape.spark, fulls, every_s, prefix
+            "gpus", [(g.gpu.uuid, None) for g in gpus], layout.spark_width, fulls, every_s, prefix
         )
     keys = [(g.gpu.uuid, None, f"{prefix}tx") for g in gpus]
-    return view.sparklines(keys, shape.spark, fulls, "tx", every_s)
+    return view.sparklines(keys, layout.spark_width, fulls, "tx", every_s)
 
 
 def _pcie_scale(view: ViewState) -> float:

@@ -49,28 +49,28 @@ def rows(view: ViewState, width: int, height: int, top: int) -> list[Row]:
     if not g.links:
         return _no_links_rows(g, view, width)
     kinds = view.cache.parts.get("error kinds", (errors_by_link(g.links),), lambda: _error_kinds(g.links))
-    shape = _choose_layout(width, view.unit.name, view.spark_shape(1, 0.0).seconds(), kinds)
+    layout = _choose_layout(width, view.unit.name, view.spark_shape(1, 0.0).seconds(), kinds)
     last = min(len(g.links), top + max(0, height - 2))
-    steady = _steady_cells(shape, g, view, top, last)
-    sparklines = _sparklines(g, view, shape.spark, top, last)
+    steady = _steady_cells(layout, g, view, top, last)
+    sparklines = _sparklines(g, view, layout.spark_width, top, last)
     tx, rx = mean_rates_of(g.links)
     focused = view.link if view.links_focused else None
     inputs = steady, tx[top:last], rx[top:last], "dim" if g.stale else "", view.unit, focused
     get = view.cache.parts.get
-    cells = get("links", (shape, top, *inputs), lambda: [*_cells(shape, top, *inputs)])
+    cells = get("links", (layout, top, *inputs), lambda: [*_cells(layout, top, *inputs)])
     lines = sparklines or [()] * len(cells)
     out = get(
         "link rows",
-        (cells, lines, shape, width),
-        lambda: [fill((*its, *line), shape.used, width) for its, line in zip(cells, lines, strict=True)],
+        (cells, lines, layout, width),
+        lambda: [fill((*row, *line), layout.used, width) for row, line in zip(cells, lines, strict=True)],
     )
-    title = _title_row(shape, width, top, len(cells), len(g.links), view.glyphs)
+    title = _title_row(layout, width, top, len(cells), len(g.links), view.glyphs)
     caption = fit_text(_caption(g, view), width, view.glyphs)
     return [title, *out, fit([(caption, "caption")], width)]
 
 
 def _cells(
-    shape: LinkTableLayout,
+    layout: LinkTableLayout,
     top: int,
     steady: Sequence[SteadyCells],
     tx: Sequence[Maybe[float]],
@@ -85,19 +85,19 @@ def _cells(
         # A link that is down carries no traffic, so its rate is not unknown.
         texts = ("-", "-") if is_down else (unit.number(rates[0]), unit.number(rates[1]))
         # Links that show the same rates share these cells, so that they are also compared only once.
-        its = made.get(texts)
-        if its is None:
-            its = made[texts] = cell_runs(shape.rates, [(text, role) for text in texts])
-        cells = *before, *its, *after
+        shown = made.get(texts)
+        if shown is None:
+            shown = made[texts] = cell_runs(layout.rates, [(text, role) for text in texts])
+        cells = *before, *shown, *after
         # Sparklines keep their colours, because an inverted bar looks upside down.
         yield (("".join([text for text, _ in cells]), "selected"),) if i == focused else cells
 
 
-def _title_row(shape: LinkTableLayout, width: int, top: int, shown: int, count: int, glyphs: Glyphs) -> Row:
+def _title_row(layout: LinkTableLayout, width: int, top: int, shown: int, count: int, glyphs: Glyphs) -> Row:
     """Return the title row, with the range of visible links if not all fit."""
     if shown >= count:
-        return shape.title
-    text = with_range([text_of(shape.title)], (top, top + shown, count), width, glyphs)
+        return layout.title
+    text = with_range([text_of(layout.title)], (top, top + shown, count), width, glyphs)
     return fit([(text, "title")], width, "title")
 
 
@@ -120,21 +120,21 @@ SteadyCells: TypeAlias = "tuple[list[Run], list[Run], bool]"
 
 
 def _steady_cells(
-    shape: LinkTableLayout, g: GpuFrame, view: ViewState, top: int, last: int
+    layout: LinkTableLayout, g: GpuFrame, view: ViewState, top: int, last: int
 ) -> Sequence[SteadyCells]:
     """Return the cells of some links that rarely change; the same list as long as they do not."""
     summary = summarize(g.links)
     # One comparison for all links costs less than one for each.
     of = (
-        (shape, g.gpu.uuid, top, last, view.frame.inventory, view.finding_marks, view.glyphs),
+        (layout, g.gpu.uuid, top, last, view.frame.inventory, view.finding_marks, view.glyphs),
         (errors_by_link(g.links), summary.states, remotes_of(g.links)),
     )
 
     def make() -> list[SteadyCells]:
         return [
             (
-                _make_cells(shape.first, g, link, view),
-                _make_cells(shape.last, g, link, view),
+                _make_cells(layout.first, g, link, view),
+                _make_cells(layout.last, g, link, view),
                 link.state is LinkState.DOWN,
             )
             for link in g.links[top:last]
@@ -153,7 +153,7 @@ class LinkTableLayout(NamedTuple):
     first: Sequence[Column]
     rates: Sequence[Column]
     last: Sequence[Column]
-    spark: int
+    spark_width: int
     """Width of each sparkline; 0 if they do not fit."""
     used: int
     """Columns of the screen that a row takes."""
@@ -182,14 +182,14 @@ def _choose_layout(
     room = width - 2 * (max(MIN_SPARKLINE_WIDTH, width // COLUMNS_PER_SPARK_COLUMN) + 1)
     columns = fit_columns(columns, room if room > 30 else width)
     used = sum(c.width + 1 for c in columns)
-    each = min(MAX_SPARKLINE_WIDTH, (width - used - 1) // 2)
+    spark_width = min(MAX_SPARKLINE_WIDTH, (width - used - 1) // 2)
     head = " ".join(c.padded_title() for c in columns)
-    if each >= MIN_SPARKLINE_WIDTH:
-        head += f" {spark_title('TX', each, cell_s)} {spark_title('RX', each, cell_s)}"
+    if spark_width >= MIN_SPARKLINE_WIDTH:
+        head += f" {spark_title('TX', spark_width, cell_s)} {spark_title('RX', spark_width, cell_s)}"
     title = fit([(head, "title")], width, "title")
-    each = each if each >= MIN_SPARKLINE_WIDTH else 0
-    used += 2 * each + 1 if each else 0
-    return LinkTableLayout(*split_columns(columns, RATE_COLUMNS), each, used, title)
+    spark_width = spark_width if spark_width >= MIN_SPARKLINE_WIDTH else 0
+    used += 2 * spark_width + 1 if spark_width else 0
+    return LinkTableLayout(*split_columns(columns, RATE_COLUMNS), spark_width, used, title)
 
 
 def _caption(g: GpuFrame, view: ViewState) -> str:
@@ -247,9 +247,9 @@ RATE_COLUMNS: Final = ("tx", "rx")
 """Columns that change with every reading; they are adjacent."""
 
 
-def _sparklines(g: GpuFrame, view: ViewState, each: int, top: int, last: int) -> Sequence[Row]:
-    """Return the sparklines of some links; none if they do not fit."""
-    if not each:
+def _sparklines(g: GpuFrame, view: ViewState, width: int, top: int, last: int) -> Sequence[Row]:
+    """Return the sparklines of some links, each of `width` columns; none if that is 0."""
+    if not width:
         return ()
     speeds, ceiling = summarize(g.links).speeds, g.nvlink.ceiling
     owners, fulls = view.cache.parts.get(
@@ -260,4 +260,4 @@ def _sparklines(g: GpuFrame, view: ViewState, each: int, top: int, last: int) ->
             [practical_max(speed, ceiling) for speed in speeds[top:last]],
         ),
     )
-    return view.spark_pairs("links", owners, each, fulls)
+    return view.spark_pairs("links", owners, width, fulls)

@@ -51,15 +51,17 @@ def table(view: ViewState, width: int, height: int, before: int = 0) -> list[Row
     chosen = None if near is None else view.frame.nics[near]
     room = max(0, height - 1 - bool(folded))
     first = _first_port(view, ports, max(1, room), chosen, before)
-    shape = _layout(view, width)
-    rows = [_title(view, shape, (first, first + room, len(ports)), width)]
+    layout = _layout(view, width)
+    rows = [_title(view, layout, (first, first + room, len(ports)), width)]
     shown = ports[first : first + room]
-    sparklines: Sequence[Row] = _sparklines(shown, view, shape.spark) if shape.spark else [()] * len(shown)
+    sparklines: Sequence[Row] = [()] * len(shown)
+    if layout.spark_width:
+        sparklines = _sparklines(shown, view, layout.spark_width)
     for i, (port, sparkline) in enumerate(zip(shown, sparklines, strict=True), first):
-        cells: Sequence[Run] = _cells(shape, port, view, chosen=port is chosen)
+        cells: Sequence[Run] = _cells(layout, port, view, chosen=port is chosen)
         if i == view.nic:
             cells = [("".join([text for text, _ in cells]), "selected")]
-        rows.append(fill([*cells, *sparkline], shape.used, width))
+        rows.append(fill([*cells, *sparkline], layout.used, width))
     if not ports and view.filter_text and height > 1:
         rows.append(fit([("no NIC matches the filter; Esc clears it", "dim")], width))
     if folded and height > 1:
@@ -73,7 +75,7 @@ class NicTableLayout(NamedTuple):
     first: Sequence[Column]
     rates: Sequence[Column]
     last: Sequence[Column]
-    spark: int
+    spark_width: int
     """Width of each sparkline; 0 if they do not fit."""
     used: int
     """Columns of the screen that a row takes."""
@@ -107,29 +109,29 @@ def _choose_layout(width: int, unit: str, cell_s: float, name: int, roce: bool) 
         columns += [Column("ip_tx", "IP TX", 6, 8), Column("ip_rx", "IP RX", 6, 7)]
     columns = fit_columns(columns, width)
     used = sum(c.width + 1 for c in columns)
-    each = min(MAX_SPARKLINE_WIDTH, (width - used - 1) // 2)
+    spark_width = min(MAX_SPARKLINE_WIDTH, (width - used - 1) // 2)
     titles = " ".join(c.padded_title() for c in columns)
-    if each >= MIN_SPARKLINE_WIDTH:
-        used += 2 * each + 1
-        titles += f" {spark_title('TX', each, cell_s)} {spark_title('RX', each, cell_s)}"
+    if spark_width >= MIN_SPARKLINE_WIDTH:
+        used += 2 * spark_width + 1
+        titles += f" {spark_title('TX', spark_width, cell_s)} {spark_title('RX', spark_width, cell_s)}"
     else:
-        each = 0
-    return NicTableLayout(*split_columns(columns, RATE_COLUMNS), each, used, titles)
+        spark_width = 0
+    return NicTableLayout(*split_columns(columns, RATE_COLUMNS), spark_width, used, titles)
 
 
-def _title(view: ViewState, shape: NicTableLayout, shown: tuple[int, int, int], width: int) -> Row:
+def _title(view: ViewState, layout: NicTableLayout, shown: tuple[int, int, int], width: int) -> Row:
     """Return the title row, with the averaging window, and the range of visible ports if not all fit.
 
     `shown` is that range, and the number of ports.
     """
-    headings = [shape.titles]
+    headings = [layout.titles]
     windows = {round(f.span_s[1] - f.span_s[0]) for f in view.nics if f.span_s}
     if (
         len(windows) == 1
         and (note := f"  means of {windows.pop()} s")
-        and len(shape.titles) + len(note) <= width
+        and len(layout.titles) + len(note) <= width
     ):
-        headings = [shape.titles + note, shape.titles]
+        headings = [layout.titles + note, layout.titles]
     first, last, count = shown
     last, head = min(last, count), headings[0]
     if last - first < count:
@@ -182,23 +184,23 @@ def _first_port(
     return max(0, min(start + view.nic_page * page, len(ports) - page))
 
 
-def _cells(shape: NicTableLayout, f: NicFrame, view: ViewState, *, chosen: bool) -> list[Run]:
+def _cells(layout: NicTableLayout, f: NicFrame, view: ViewState, *, chosen: bool) -> list[Run]:
     """Return the cells of a port without its sparklines; only the rates change often."""
     port, m = f.port, view.frame.matrix
     # Most counters are informative: they change all the time, and no cell shows them.
     of = (
-        (shape, view.glyphs, f.nic, f.label, _errors(f), f.stale, chosen, m.labels, m.cells),
+        (layout, view.glyphs, f.nic, f.label, _errors(f), f.stale, chosen, m.labels, m.cells),
         (port.state, port.link_layer, port.rate_bytes_per_s, f.ip_tx_bytes_per_s, f.ip_rx_bytes_per_s),
     )
     before, after = view.cache.parts.get(
         ("nic", f.nic.device, port.port),
         of,
         lambda: (
-            _make_cells(shape.first, f, view, chosen=chosen),
-            _make_cells(shape.last, f, view, chosen=chosen),
+            _make_cells(layout.first, f, view, chosen=chosen),
+            _make_cells(layout.last, f, view, chosen=chosen),
         ),
     )
-    return [*before, *_make_cells(shape.rates, f, view, chosen=chosen), *after]
+    return [*before, *_make_cells(layout.rates, f, view, chosen=chosen), *after]
 
 
 def _make_cells(columns: Sequence[Column], f: NicFrame, view: ViewState, *, chosen: bool) -> list[Run]:
@@ -287,9 +289,9 @@ def _nearest_port(frame: Frame, label: str) -> int | None:
     return min(found)[-1] if found else None
 
 
-def _sparklines(ports: Sequence[NicFrame], view: ViewState, each: int) -> list[Row]:
+def _sparklines(ports: Sequence[NicFrame], view: ViewState, width: int) -> list[Row]:
     owners = [(f.nic.device, f.port.port) for f in ports]
-    return view.spark_pairs("nics", owners, each, [f.port.rate_bytes_per_s for f in ports], NIC_INTERVAL_S)
+    return view.spark_pairs("nics", owners, width, [f.port.rate_bytes_per_s for f in ports], NIC_INTERVAL_S)
 
 
 def _text(value: Maybe[str]) -> str:
