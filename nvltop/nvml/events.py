@@ -18,8 +18,14 @@ import pynvml
 from nvltop.model import Event, Maybe, Missing, known, or_none
 from nvltop.nvml.device import Device
 from nvltop.nvml.driver import FUNCTION_NOT_FOUND, UNSUPPORTED, Driver
+from nvltop.nvml.library import library_call
 from nvltop.text import clean
 
+REGISTER_OPERATIONAL_EVENTS: Final = library_call("nvmlEventSetRegisterGpuOperationalEvents_v1")
+WAIT_FOR_ANY_EVENT: Final = library_call("nvmlEventSetWait_v3")
+READ_CONTEXT_COUNT: Final = library_call("nvmlEventSetGetContextCount_v1")
+READ_CONTEXT_XID: Final = library_call("nvmlEventSetGetGpuOperationalEventContextLegacyXid_v1")
+"""Functions that `pynvml` has since 13.615."""
 KINDS: Final = {0x8: "xid", 0x4000: "gpu-unavailable", 0x8000: "recovery-action"}
 """Names of the event types to listen for, by bit of nvmlEventType; the other types are routine."""
 OPERATIONAL: Final = 1
@@ -135,7 +141,7 @@ class EventListener:
         for device in devices:
             config = OperationalConfig(device.uuid.encode(), 0, RECOVERABLE)
             failure = self._driver.call(
-                nvmlEventSetRegisterGpuOperationalEvents_v1, self._set, byref(config), gpu=device.index
+                REGISTER_OPERATIONAL_EVENTS, self._set, byref(config), gpu=device.index
             )
             if failure == FUNCTION_NOT_FOUND:
                 return
@@ -145,7 +151,7 @@ class EventListener:
         """Wait for an event; return `Missing("timed out")` if there was none."""
         if self._operational:
             answer = EventWait(timeoutMs=timeout_ms)
-            failure = self._driver.call(nvmlEventSetWait_v3, self._set, byref(answer))
+            failure = self._driver.call(WAIT_FOR_ANY_EVENT, self._set, byref(answer))
             if not isinstance(failure, Missing):
                 return self._event(answer)
             if failure not in UNSUPPORTED:
@@ -181,13 +187,11 @@ class EventListener:
     def _legacy_xid(self) -> int | None:
         """Return the Xid that belongs to the last operational event, None if it has none."""
         contexts = ContextCount()
-        failure = self._driver.call(nvmlEventSetGetContextCount_v1, self._set, byref(contexts))
+        failure = self._driver.call(READ_CONTEXT_COUNT, self._set, byref(contexts))
         count = 0 if isinstance(failure, Missing) else min(contexts.count, MAX_CONTEXTS)
         for index in range(count):
             found = LegacyXid(index)
-            failure = self._driver.call(
-                nvmlEventSetGetGpuOperationalEventContextLegacyXid_v1, self._set, byref(found)
-            )
+            failure = self._driver.call(READ_CONTEXT_XID, self._set, byref(found))
             if not isinstance(failure, Missing):
                 return int(found.xidCode)
         return None
@@ -211,33 +215,3 @@ def _names(bits: int, names: Sequence[str]) -> list[str]:
 
 def _text(raw: bytes) -> str:
     return clean(raw.decode(errors="replace"))
-
-
-def _call(name: str, *args: Any) -> None:
-    """Call a function of the library as `pynvml` does, also with a version of `pynvml` that lacks it."""
-    try:
-        function = getattr(pynvml.nvmlLib, name)
-    except AttributeError:
-        raise pynvml.NVMLError(pynvml.NVML_ERROR_FUNCTION_NOT_FOUND) from None
-    if code := function(*args):
-        raise pynvml.NVMLError(code)
-
-
-def nvmlEventSetRegisterGpuOperationalEvents_v1(event_set: Any, config: Any) -> None:  # noqa: N802
-    """Subscribe to the operational events of a GPU."""
-    _call("nvmlEventSetRegisterGpuOperationalEvents_v1", event_set, config)
-
-
-def nvmlEventSetWait_v3(event_set: Any, answer: Any) -> None:  # noqa: N802
-    """Wait for an event of either format."""
-    _call("nvmlEventSetWait_v3", event_set, answer)
-
-
-def nvmlEventSetGetContextCount_v1(event_set: Any, contexts: Any) -> None:  # noqa: N802
-    """Read the number of context records of the last event."""
-    _call("nvmlEventSetGetContextCount_v1", event_set, contexts)
-
-
-def nvmlEventSetGetGpuOperationalEventContextLegacyXid_v1(event_set: Any, found: Any) -> None:  # noqa: N802
-    """Read the Xid in one context record of the last event."""
-    _call("nvmlEventSetGetGpuOperationalEventContextLegacyXid_v1", event_set, found)

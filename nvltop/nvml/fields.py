@@ -16,6 +16,7 @@ import pynvml
 
 from nvltop.model import Maybe, Missing
 from nvltop.nvml.driver import IMPLAUSIBLE, Driver, reason
+from nvltop.nvml.library import library_call
 
 ALL_LINKS: Final = 0xFFFFFFFF
 """Scope id of the sum over a GPU's links."""
@@ -85,6 +86,8 @@ class _Layout:
         return found
 
 
+READ_FIELDS: Final = library_call("nvmlDeviceGetFieldValues")
+"""The function of `pynvml` would allocate the entries each time."""
 _layout: Final = lru_cache(MAX_LAYOUTS)(_Layout)
 
 
@@ -146,7 +149,7 @@ class FieldRequest:
         # A new copy each time: an entry that the driver does not fill in must not repeat its last value.
         memory = bytearray(self._blank)
         entries = self._layout.from_buffer(memory)
-        failure = driver.run(nvmlDeviceGetFieldValues, (handle, self._count, entries), gpu)
+        failure = driver.run(READ_FIELDS, (handle, self._count, entries), gpu)
         if isinstance(failure, Missing):
             return failure
         words = memoryview(memory).cast("Q")
@@ -157,16 +160,6 @@ class FieldRequest:
         if isinstance(last, FieldValues) and last.are_of(words, layout):
             return last
         return FieldValues(words, layout)
-
-
-def nvmlDeviceGetFieldValues(handle: Any, count: int, entries: Any) -> None:  # noqa: N802
-    """Call the driver as the function of `pynvml` does, with entries that already exist."""
-    try:
-        function = pynvml.nvmlLib.nvmlDeviceGetFieldValues
-    except AttributeError:
-        raise pynvml.NVMLError(pynvml.NVML_ERROR_FUNCTION_NOT_FOUND) from None
-    if code := function(handle, count, entries):
-        raise pynvml.NVMLError(code)
 
 
 def _values(words: memoryview, layout: _Layout) -> list[Maybe[int]]:

@@ -17,6 +17,7 @@ from nvltop.frozen import mutable
 from nvltop.model import GpuUse, Maybe, Missing, first_missing, known
 from nvltop.nvml.device import Device
 from nvltop.nvml.driver import FUNCTION_NOT_FOUND, UNSUPPORTED, Driver, UnsupportedCache, plausible
+from nvltop.nvml.library import find_function
 
 INITIAL_ENTRIES: Final = 64
 """Number of entries that fit into the first reply; `pynvml` reads their number with an extra call."""
@@ -38,10 +39,7 @@ def _list_call(name: str, entry: Any) -> Callable[[Any], list[Any]]:
 
 def _fill(name: str, entry: Any, call: Callable[[Any, Any, Any], int]) -> list[Any]:
     """Return the array that a call fills in; repeat the call if it needs more room."""
-    try:
-        function = getattr(pynvml.nvmlLib, name)
-    except AttributeError:
-        raise pynvml.NVMLError(pynvml.NVML_ERROR_FUNCTION_NOT_FOUND) from None
+    function = find_function(name)
     room = INITIAL_ENTRIES
     for _ in range(MAX_ATTEMPTS):
         entries, count = (entry * room)(), c_uint(room)

@@ -6,13 +6,14 @@ from ctypes import Structure, byref, c_uint
 from dataclasses import field
 from typing import Any, ClassVar, Final
 
-import pynvml
-
 from nvltop.frozen import mutable
 from nvltop.model import Maybe, Missing
 from nvltop.nvml.device import Device
 from nvltop.nvml.driver import Driver, UnsupportedCache, plausible
+from nvltop.nvml.library import library_call
 
+READ_UPTIME: Final = library_call("nvmlDeviceGetGpuUptime_v1")
+"""`pynvml` lacks this function."""
 MAX_UPTIME_S: Final = 1_000_000_000
 """Uptime in seconds above which a value is implausible: 31 years."""
 TOLERANCE_S: Final = 3.0
@@ -49,17 +50,5 @@ class UptimeReader:
 
     def _uptime(self) -> Any:
         answer = GpuUptime()
-        failure = self.driver.call(
-            nvmlDeviceGetGpuUptime_v1, self.device.handle, byref(answer), gpu=self.device.index
-        )
+        failure = self.driver.call(READ_UPTIME, self.device.handle, byref(answer), gpu=self.device.index)
         return failure if isinstance(failure, Missing) else plausible(answer.uptime, 0, MAX_UPTIME_S)
-
-
-def nvmlDeviceGetGpuUptime_v1(handle: Any, answer: Any) -> None:  # noqa: N802
-    """Call the driver as a function of `pynvml` does."""
-    try:
-        function = pynvml.nvmlLib.nvmlDeviceGetGpuUptime_v1
-    except AttributeError:
-        raise pynvml.NVMLError(pynvml.NVML_ERROR_FUNCTION_NOT_FOUND) from None
-    if code := function(handle, answer):
-        raise pynvml.NVMLError(code)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from ctypes import byref, c_uint, c_ulonglong
 from dataclasses import field
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import pynvml
 
@@ -16,7 +16,10 @@ from nvltop.frozen import mutable
 from nvltop.model import Maybe, Missing, known
 from nvltop.nvml.device import Device
 from nvltop.nvml.driver import IMPLAUSIBLE, NOT_FOUND, Driver, UnsupportedCache, plausible
+from nvltop.nvml.library import library_call
 
+READ_SAMPLES: Final = library_call("nvmlDeviceGetSamples")
+"""The function of `pynvml` needs a second call for the number of samples."""
 MAX_SAMPLES: Final = 240
 """Number of samples that fit into one reply; the driver keeps about 120."""
 MIN_SPAN_S: Final = 0.25
@@ -84,33 +87,27 @@ class UtilizationReader:
 
     def _samples(self) -> Maybe[list[tuple[int, Maybe[float]]]]:
         """Return the time of each new sample, Unix µs, and its value as a share."""
-        answer = self.driver.call(
-            nvmlDeviceGetSamples, self.device.handle, self._seen_us, gpu=self.device.index
+        kind, count = c_uint(), c_uint(MAX_SAMPLES)
+        entries = (pynvml.c_nvmlSample_t * MAX_SAMPLES)()
+        failure = self.driver.call(
+            READ_SAMPLES,
+            self.device.handle,
+            c_uint(pynvml.NVML_GPU_UTILIZATION_SAMPLES),
+            c_ulonglong(self._seen_us),
+            byref(kind),
+            byref(count),
+            entries,
+            gpu=self.device.index,
         )
-        if isinstance(answer, Missing):
-            return answer
-        kind, samples = answer
-        member = _MEMBERS.get(kind)
+        if isinstance(failure, Missing):
+            return failure
+        member = _MEMBERS.get(kind.value)
         if member is None:
-            return Missing(f"unknown value type {kind}")
+            return Missing(f"unknown value type {kind.value}")
+        samples = entries[: min(count.value, MAX_SAMPLES)]
         return sorted(
             ((s.timeStamp, _share(getattr(s.sampleValue, member))) for s in samples), key=lambda s: s[0]
         )
-
-
-def nvmlDeviceGetSamples(handle: Any, seen_us: int) -> tuple[int, list[Any]]:  # noqa: N802
-    """Call the driver once; the function of `pynvml` needs a second call for the number of samples."""
-    try:
-        function = pynvml.nvmlLib.nvmlDeviceGetSamples
-    except AttributeError:
-        raise pynvml.NVMLError(pynvml.NVML_ERROR_FUNCTION_NOT_FOUND) from None
-    kind, count = c_uint(), c_uint(MAX_SAMPLES)
-    entries = (pynvml.c_nvmlSample_t * MAX_SAMPLES)()
-    sampling_type = c_uint(pynvml.NVML_GPU_UTILIZATION_SAMPLES)
-    code = function(handle, sampling_type, c_ulonglong(seen_us), byref(kind), byref(count), entries)
-    if code:
-        raise pynvml.NVMLError(code)
-    return kind.value, entries[: min(count.value, MAX_SAMPLES)]
 
 
 def _share(percent: float) -> Maybe[float]:
