@@ -149,13 +149,15 @@ def _repr(self: Any) -> str:
 def _eq(self: Any, other: object) -> bool:
     for cls in _owners(self, "__eq__", _eq):
         _compile_comparison(cls)
-    return self.__eq__(other)  # type: ignore[no-any-return]
+    equal: bool = self.__eq__(other)
+    return equal
 
 
 def _hash(self: Any) -> int:
     for cls in _owners(self, "__hash__", _hash):
         _compile_comparison(cls)
-    return self.__hash__()  # type: ignore[no-any-return]
+    hashed: int = self.__hash__()
+    return hashed
 
 
 def _owners(value: Any, name: str, method: object) -> list[type]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -126,7 +126,10 @@ def _failure(response: Response, answer: object, authorized: bool) -> str:
     said = ""
     if isinstance(answer, dict):
         said = clean(f"{answer.get('error') or answer.get('message') or ''}", 200)
-    words: Callable[[str], str] = lambda text: f"{text}: {said}" if said else text  # noqa: E731
+
+    def words(text: str) -> str:
+        return f"{text}: {said}" if said else text
+
     if response.status == 401:
         what = "the credentials are not accepted" if authorized else "it requires credentials"
         return f"{what} (401); see NVLTOP_PROMETHEUS_TOKEN_FILE in the manual page"

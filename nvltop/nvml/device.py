@@ -102,7 +102,7 @@ def open_device(driver: Driver, index: int) -> Maybe[Device]:
 def _link_count(driver: Driver, handle: Any, index: int, mig_enabled: bool) -> Maybe[int]:
     count = read_field(driver, handle, index, LINK_COUNT)
     if known(count):
-        return plausible(count, 0, MAX_LINKS)  # type: ignore[no-any-return]
+        return plausible(count, 0, MAX_LINKS)
     # Old drivers lack the field. The last link is then the highest one with a readable state; links before
     # it may fail (P100 returns INVALID_ARGUMENT for links it lacks, bridged H100s have gaps).
     states = []
@@ -248,8 +248,7 @@ def _generation(driver: Driver, device: Device) -> Maybe[str]:
 
 def c2c_links(driver: Driver, device: Device) -> Maybe[int]:
     """Return the number of links between the GPU and its CPU."""
-    count: Maybe[int] = plausible(read_field(driver, device.handle, device.index, C2C_COUNT), 0, MAX_LINKS)
-    return count
+    return plausible(read_field(driver, device.handle, device.index, C2C_COUNT), 0, MAX_LINKS)
 
 
 def _c2c(driver: Driver, device: Device) -> C2c:

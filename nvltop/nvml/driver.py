@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import pynvml
 
-from nvltop.model import GPU_IS_LOST, NOT_SUPPORTED, Missing
+from nvltop.model import GPU_IS_LOST, NOT_SUPPORTED, Maybe, Missing
 from nvltop.nvml.call_tracker import CallTracker
 from nvltop.text import clean
+
+N = TypeVar("N", bound=float)
 
 INVALID_ARGUMENT: Final = Missing("invalid argument")
 NO_PERMISSION: Final = Missing("no permission")
@@ -142,7 +144,7 @@ class UnsupportedCache:
         return answer
 
 
-def plausible(value: Any, low: float, high: float) -> Any:
+def plausible(value: Maybe[N], low: float, high: float) -> Maybe[N]:
     """Return `value`, or `Missing` if it is outside the range of plausible values."""
     if isinstance(value, Missing) or low <= value <= high:
         return value

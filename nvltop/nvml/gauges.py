@@ -138,7 +138,8 @@ class GaugeReader:
         reasons = self._call(now, pynvml.nvmlDeviceGetCurrentClocksEventReasons)
         if known(reasons):
             return int(reasons)
-        return self._call(now, pynvml.nvmlDeviceGetCurrentClocksThrottleReasons)  # type: ignore[no-any-return]
+        older: Maybe[int] = self._call(now, pynvml.nvmlDeviceGetCurrentClocksThrottleReasons)
+        return older
 
 
 def _seconds(field_id: int, ns: Maybe[int], branch: int) -> Maybe[float]:

@@ -172,12 +172,12 @@ def read_inventory(driver: Driver, found: DetectedGpus) -> Inventory:
 
 def unopened_gpu(index: int, why: Missing) -> Gpu:
     """Return a GPU that NVML lists but cannot open; all its properties are missing with the reason."""
-    unread = {
+    unread: dict[str, Any] = {
         f.name: C2c(why, why, why) if f.name == "c2c" else why
         for f in fields(Gpu)
         if f.name not in ("index", "uuid", "problem")
     }
-    return Gpu(index=index, uuid=f"GPU-index-{index}", problem=why.reason, **unread)  # type: ignore[arg-type]
+    return Gpu(index=index, uuid=f"GPU-index-{index}", problem=why.reason, **unread)
 
 
 def read_pairs(driver: Driver, devices: Sequence[Device]) -> list[Pair]:

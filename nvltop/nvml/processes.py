@@ -50,7 +50,8 @@ def _fill(name: str, entry: Any, call: Callable[[Any, Any, Any], int]) -> list[A
         room = min(max(2 * room, 2 * count.value), MAX_ENTRIES)
     if code:
         raise pynvml.NVMLError(code)
-    return entries[: min(count.value, room)]  # type: ignore[no-any-return]
+    filled: list[Any] = entries[: min(count.value, room)]
+    return filled
 
 
 def nvmlDeviceGetProcessUtilization(handle: Any, seen_us: int) -> list[Any]:  # noqa: N802

@@ -162,7 +162,7 @@ def _times(value: object) -> tuple[float | None, float | None]:
 
 
 def _is_time(value: object) -> bool:
-    return type(value) in (int, float) and 0 <= value < MAX_TIME_S  # type: ignore[operator]
+    return isinstance(value, (int, float)) and type(value) is not bool and 0 <= value < MAX_TIME_S
 
 
 def _marks(value: object) -> list[Mark]:

@@ -30,9 +30,9 @@ def about(frame: Frame, finding: Finding) -> str:
     return finding.nic or where(frame, finding.gpu, finding.link)
 
 
-def severity_counts(findings: Iterable[Finding]) -> str:
-    """Return the number of findings that are problems, by severity: `1 critical, 2 warnings`."""
-    counts = Counter(f.severity for f in findings)
+def severity_counts(severities: Iterable[Severity]) -> str:
+    """Return the number of problems by severity, from that of each finding: `1 critical, 2 warnings`."""
+    counts = Counter(severities)
     return ", ".join(
         f"{counts[s]} {s}{'s' if counts[s] > 1 and s is not Severity.CRITICAL else ''}"
         for s in Severity.worst_first()

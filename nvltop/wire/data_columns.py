@@ -110,7 +110,8 @@ def _values(decode: Decoder, most: int, member: type | None, column: Any, count:
         # Of numbers of one type, all are valid if the least and the largest are.
         least, largest = min(column), max(column)
         if decode(least) is least and decode(largest) is largest:
-            return column  # type: ignore[no-any-return]
+            valid: Iterable[Any] = column
+            return valid
     return list(map(decode, column))
 
 

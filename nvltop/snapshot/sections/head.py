@@ -44,7 +44,7 @@ def summary(frame: Frame) -> str:
     """Return `1 critical, 2 warnings. GPU 3 link 7 is down: …`."""
     if frame.inventory.problem:
         return f"{frame.inventory.problem.summary}; {frame.inventory.problem.next_step}"
-    if counts := severity_counts(f for f in frame.findings if f.caused_by is None):
+    if counts := severity_counts(f.severity for f in frame.findings if f.caused_by is None):
         return f"{counts}. {frame.findings[0].summary}"
     if silent := hung_calls(frame):
         return silent[0]

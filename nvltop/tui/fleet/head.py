@@ -91,7 +91,7 @@ def _findings(fleet: FleetView) -> TextRun:
     if found:
         worst = max(found, key=lambda f: (f.severity.rank, f.role == "began", f.first_s or 0.0))
         where = phrases.place(worst, names.get(worst.node, ""))
-        counted = severity_counts(found)  # type: ignore[arg-type]
+        counted = severity_counts(f.severity for f in found)
         return f"{counted}: {phrases.described(worst)} · {where}", SEVERITY_ROLES[worst.severity]
     silent = [node for node in fleet.nodes if node.silent]
     if silent:

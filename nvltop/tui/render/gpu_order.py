@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from nvltop.analysis.link_capacity import mean_link_share
+from nvltop.analysis.nan import or_nan
 from nvltop.model import GpuFrame, Maybe, NicFrame, known
 from nvltop.report.nics import nic_kind, nic_name
 
@@ -40,7 +41,7 @@ def filtered_and_sorted(
         return tuple(found)
     unread = [g for g in found if not known(_value(g, sort))]
     read = [g for g in found if known(_value(g, sort))]
-    read.sort(key=lambda g: _value(g, sort), reverse=descending)  # type: ignore[arg-type,return-value]
+    read.sort(key=lambda g: _order(_value(g, sort)), reverse=descending)
     return (*read, *unread)
 
 
@@ -54,6 +55,13 @@ def nic_search_text(f: NicFrame) -> str:
     """Return the text that search and filter examine: name, type, state and model of a NIC, in lower case."""
     state = f.port.state if known(f.port.state) else ""
     return " ".join(("nic", nic_name(f), nic_kind(f), state, f.nic.model)).lower()
+
+
+def _order(value: Maybe[float | str]) -> tuple[float, str]:
+    """Return the sort key of a value; a column has either numbers or texts."""
+    if isinstance(value, str):
+        return 0.0, value
+    return or_nan(value), ""
 
 
 def _value(g: GpuFrame, sort: str) -> Maybe[float | str]:

@@ -156,7 +156,7 @@ def _findings(view: ViewState, room: int) -> list[TextRun]:
     found = [f for f in frame.findings if f.severity.is_problem and f.caused_by is None]
     if not found:
         return []
-    counts = severity_counts(found)
+    counts = severity_counts(f.severity for f in found)
     found.sort(key=lambda f: -f.severity.rank)
     others = [f for f in found if f.headline != frame.verdict.headline]
     if not others:

@@ -70,7 +70,7 @@ def ignore_size_variables() -> None:
 def draw_on_terminal() -> None:
     """Make Textual, which writes to stderr, write to stdout if stderr is not a terminal."""
     if sys.__stderr__ is None or not sys.__stderr__.isatty():
-        sys.__stderr__ = sys.__stdout__  # type: ignore[misc]
+        sys.__stderr__ = sys.__stdout__  # type: ignore[misc]  # Final in typeshed, not in Python
 
 
 def reopen(fd: int) -> int | None:

@@ -51,10 +51,11 @@ def _with_more(view: ViewState, line: Sequence[TextRun], more: str, width: int) 
 
 def _title(frame: Frame) -> str:
     found = [f for f in frame.findings if f.severity.is_problem and f.caused_by is None]
+    counts = severity_counts(f.severity for f in found)
     jobs = counted(len(frame.jobs), "JOB", "JOBS")
     pending = any(check.outcome == "pending" for check in frame.checks)
     none = f"NO FAULT FOUND{' YET: SEE HEALTH' if pending else ''}"
-    return f"{jobs}, {severity_counts(found).upper() or none}"
+    return f"{jobs}, {counts.upper() or none}"
 
 
 def _lines(view: ViewState, width: int, *, brief: bool) -> list[list[TextRun]]:

@@ -195,9 +195,8 @@ class ProcessesTab(ListTab[ProcessEntry]):
                 why = f"process {process.pid}: its start is unknown, so it may be another one by now"
             else:
                 why = signals.send_signal(process.pid, started, number)
-            severity = "error" if why else "information"
             message = why or f"{name} sent to {process.pid}"
-            self.app.notify(message, severity=severity, markup=False)  # type: ignore[arg-type]
+            self.app.notify(message, severity="error" if why else "information", markup=False)
         self._tagged.clear()
         self.request_draw()
 
