@@ -76,7 +76,7 @@ class Gauges:
     sm_clock_mhz: Maybe[float] = NOT_READ
     pstate: Maybe[int] = NOT_READ
     event_reasons: Maybe[int] = NOT_READ
-    """Bits of `nvmlDeviceGetCurrentClocksEventReasons`."""
+    """Bits of `nvmlDeviceGetCurrentClocksEventReasons`, such as those of `clock_reasons`."""
     pcie_gen: Maybe[int] = NOT_READ
     pcie_width: Maybe[int] = NOT_READ
     power_cap_s: Maybe[float] = NOT_READ

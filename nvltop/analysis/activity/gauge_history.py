@@ -14,6 +14,7 @@ from nvltop.analysis.nan import without_nan
 from nvltop.analysis.nics import data_ports
 from nvltop.frozen import mutable
 from nvltop.model import GpuFrame, Maybe, Missing, NicFrame, known
+from nvltop.model.clock_reasons import HW_THERMAL, POWER_BRAKE, SW_POWER_CAP, SW_THERMAL
 
 HISTORY_S: Final = 60.0
 """Length of the history, seconds."""
@@ -25,11 +26,6 @@ MIN_SAMPLES_READ: Final = 0.9
 """Share of the samples that must have a value."""
 TOO_FEW: Final = Missing("not read often enough yet")
 
-SW_POWER_CAP: Final = 0x4
-SW_THERMAL: Final = 0x20
-HW_THERMAL: Final = 0x40
-POWER_BRAKE: Final = 0x80
-"""Bits of `nvmlDeviceGetCurrentClocksEventReasons`."""
 _POWER_W, _UTIL_PERCENT, _SM_CLOCK_MHZ, _PCIE, _REASONS = range(5)
 """Columns of a sample; those of `THROTTLE_COLUMNS` follow."""
 THROTTLE_COLUMNS: Final = {SW_POWER_CAP: 5, SW_THERMAL: 6, HW_THERMAL: 7, POWER_BRAKE: 8}

@@ -9,14 +9,11 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from nvltop.analysis.activity.gauge_history import (
-    HW_THERMAL,
     MIN_SAMPLES,
-    POWER_BRAKE,
-    SW_POWER_CAP,
-    SW_THERMAL,
     GaugeHistory,
 )
 from nvltop.model import Judgement, Limit, Maybe, Missing, Straggler, known
+from nvltop.model.clock_reasons import HW_THERMAL, POWER_BRAKE, SW_POWER_CAP, SW_THERMAL
 
 MOSTLY_THROTTLED: Final = 0.5
 """Share of the time with a reduced clock above which that is the first limit of the job."""

@@ -13,12 +13,9 @@ from nvltop.analysis.health.claim import NVLTOP, Claim, Escalation
 from nvltop.analysis.health.gpu_names import gpu_name, gpu_names, short_gpu_names
 from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult
 from nvltop.model import GPU_IS_LOST, GpuFrame, Missing, Severity, first_missing, known
+from nvltop.model.clock_reasons import HW_THERMAL, POWER_BRAKE
 from nvltop.text import bus_number, counted, noun_for
 
-HW_THERMAL: Final = 0x40
-"""Clocks event reason nvmlClocksEventReasonHwThermalSlowdown."""
-POWER_BRAKE: Final = 0x80
-"""Clocks event reason nvmlClocksEventReasonHwPowerBrakeSlowdown."""
 THROTTLED_S: Final = 10.0
 """Time after which throttling is reported, seconds."""
 XID_FELL_OFF_BUS: Final = 79

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import pynvml
 
+from nvltop.model.clock_reasons import HW_THERMAL
 from nvltop.nvml.simulated import affinity, events, firmware, processes, samples
 from nvltop.nvml.simulated.abi import (
     ARGUMENT_VERSION_MISMATCH,
@@ -25,8 +26,6 @@ from nvltop.nvml.simulated.abi import (
 )
 from nvltop.nvml.simulated.node import AMPERE, BLACKWELL, HOPPER
 
-HW_THERMAL: Final = 0x40
-"""Event reason of clocks that the hardware reduced because of heat."""
 GPU_IDLE: Final = 0x1
 """Event reason of clocks that are low because the GPU is idle."""
 TOPOLOGY_LEVELS: Final = {"PIX": 10, "PXB": 20, "PHB": 30, "NODE": 40, "SYS": 50}

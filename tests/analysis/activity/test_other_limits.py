@@ -9,11 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nvltop.analysis.activity.gauge_history import (
-    HW_THERMAL,
     MIN_SAMPLES,
     MIN_SAMPLES_READ,
-    POWER_BRAKE,
-    SW_POWER_CAP,
     TOO_FEW,
     GaugeHistory,
     NicUsage,
@@ -42,6 +39,7 @@ from nvltop.model import (
     Straggler,
     known,
 )
+from nvltop.model.clock_reasons import HW_THERMAL, POWER_BRAKE, SW_POWER_CAP
 
 NOT_REPORTED = Missing("not reported")
 PCIE = 63.008e9

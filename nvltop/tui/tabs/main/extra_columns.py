@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from nvltop.analysis.health.gpus import HW_THERMAL, POWER_BRAKE
 from nvltop.formatting import UNKNOWN
 from nvltop.model import GpuFrame, Maybe, Missing, known
+from nvltop.model.clock_reasons import HW_THERMAL, POWER_BRAKE, SW_POWER_CAP, SW_THERMAL
 from nvltop.tui.render.row import Column, TextRun
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.tabs.main.gpu_cells import GPU_CELLS, GpuCell
 
-POWER_CAP: Final = 0x4
-SW_THERMAL: Final = 0x20
-"""Bits of `nvmlClocksEventReasons` beside those of the health rules (nvml.h)."""
 EXTRA_COLUMNS: Final = {
     "pcie": (Column("extra_pcie_tx", "PCIe TX", 7, 1), Column("extra_pcie_rx", "PCIe RX", 7, 1)),
     "c2c": (Column("c2c_tx", "C2C TX", 7, 1), Column("c2c_rx", "C2C RX", 7, 1)),
@@ -26,7 +23,7 @@ REASONS: Final = (
     ("heat", HW_THERMAL, "hw_thermal"),
     ("brake", POWER_BRAKE, "power_brake"),
     ("heat", SW_THERMAL, "sw_thermal"),
-    ("power", POWER_CAP, "power_cap"),
+    ("power", SW_POWER_CAP, "power_cap"),
 )
 """Word, bit of `Gauges.event_reasons`, and field of `Throttling` of each reason, the most serious first."""
 
