@@ -27,7 +27,7 @@ from nvltop.model import (
 from nvltop.nvml.call_tracker import CallTracker
 from nvltop.nvml.driver import REASONS
 from nvltop.nvml.events import EventListener
-from nvltop.nvml.session import GpuReader, Session, new_session
+from nvltop.nvml.session import Session, new_session
 from nvltop.sampler import schedule
 from nvltop.sampler.cost import CostReader
 from nvltop.sampler.nic_monitor import NicMonitor, NicReader
@@ -36,6 +36,7 @@ from nvltop.sampler.process_lists import ProcessLists, new_describer
 from nvltop.sampler.protocol import EXIT_RELOAD, WorkerConfig, exit_on_failure
 from nvltop.sampler.refresh import RefreshProbe
 from nvltop.sampler.schedule import AdaptiveInterval, Periodic, RequestedInterval
+from nvltop.sampler.sweep_plan import SweepPlan
 from nvltop.sampler.task import Guests, Task
 from nvltop.sampler.task_threads import TaskThreads
 from nvltop.sampler.watchdog import Watchdog
@@ -49,10 +50,6 @@ EVENT_BACK_OFF_S: Final = 5.0
 
 NOTICE_S: Final = 1.0
 """Time in seconds within which a change of the interval is noticed."""
-SLOW_CALL_SHARE: Final = 0.5
-"""Share of the interval above which a call is too long for its counters to belong to one point in time."""
-SLOW_CALL_FACTOR: Final = 4.0
-"""Ratio to the duration of the previous call above which a call is unusually slow."""
 RELOAD_REASONS: Final = frozenset({REASONS[1], REASONS[9], REASONS[18]})
 """Errors after the driver was reloaded: not initialized, driver not loaded, library and driver differ."""
 
@@ -170,12 +167,9 @@ class Sampler:
         return self._fast.largest.guests if self._fast.largest else None
 
     def read_fast(self, thread: PollThread) -> None:
-        """Read link counters at the requested interval; gauges, states and errors at their own intervals."""
+        """Read the link counters of a thread's GPUs at the requested interval, and then run its guests."""
         interval = self._cost.intervals[thread] = AdaptiveInterval(self._requested)
-        calls_s: dict[str, float] = {}
-        gauges, states = Periodic(schedule.GAUGES_S), Periodic(schedule.STATES_S)
-        errors: dict[str, Periodic] = {}
-        lost: dict[str, Periodic] = {}
+        plan = SweepPlan(self._config.errors_s)
         next_s = time.monotonic()
         while not (self._stop.is_set() or thread.ended):
             start = time.monotonic()
@@ -183,15 +177,15 @@ class Sampler:
             next_s = min(next_s, start)
             # Read half an interval early rather than a full interval late.
             slack = interval.interval_s / 2
-            with_gauges, with_states = gauges.due(start, slack), states.due(start, slack)
+            with_gauges, with_states = plan.gauges.due(start, slack), plan.states.due(start, slack)
             counters_s = 0.0
             gathered: list[Reading] = []
             for reader in thread.readers_in_turn(self._session.readers):
-                uuid, was_lost, was_silent = reader.device.uuid, reader.lost, reader.unresponsive
-                if was_lost and not lost.setdefault(uuid, Periodic(schedule.RETRY_LOST_S)).due(start):
+                was_lost, was_silent = reader.lost, reader.unresponsive
+                if was_lost and not plan.tries_again(reader, start):
                     continue
                 begun = time.monotonic()
-                readings = _read_counters(reader, interval.interval_s, calls_s)
+                readings = plan.read_counters(reader, interval.interval_s)
                 counters_s += time.monotonic() - begun
                 if reader.counters.changed_s >= begun:
                     self._refresh.note_traffic()
@@ -199,10 +193,7 @@ class Sampler:
                     readings += reader.read_states()
                 if with_gauges or was_lost:
                     readings += reader.read_gauges()
-                every = schedule.ERRORS_BY_CALL_S if reader.errors.needs_calls else self._config.errors_s
-                periodic = errors.get(uuid) or errors.setdefault(uuid, Periodic(every))
-                periodic.every_s = every
-                if periodic.due(start, slack):
+                if plan.errors_due(reader, start, slack):
                     readings += reader.read_errors()
                 if reader.unresponsive != was_silent:
                     self._inventory_due.set()
@@ -311,21 +302,6 @@ class Sampler:
                 self._inventory_due.set()
             elif time.monotonic() - begun < FAILED_AT_ONCE_S:
                 self._stop.wait(EVENT_BACK_OFF_S)
-
-
-def _read_counters(reader: GpuReader, interval_s: float, calls_s: dict[str, float]) -> list[Reading]:
-    """Read a GPU's link counters; read them again if the call took much longer than usual.
-
-    The driver may have read the counters at any time during a call that hung, so the rate would include
-    traffic during the hang. `calls_s` maps the UUID to the duration of the previous call.
-    """
-    readings = reader.read_counters()
-    uuid, took_s = reader.device.uuid, reader.counters.call_s
-    if took_s > max(SLOW_CALL_SHARE * interval_s, SLOW_CALL_FACTOR * calls_s.get(uuid, took_s)):
-        readings = reader.read_counters()
-        took_s = reader.counters.call_s
-    calls_s[uuid] = took_s
-    return readings
 
 
 def _demo_loaded_s() -> float:

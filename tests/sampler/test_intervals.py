@@ -15,7 +15,7 @@ from nvltop.model import Cost, GpuInterval, Reading, Tick, known
 from nvltop.nvml.call_tracker import CallTracker
 from nvltop.nvml.simulated import Fault
 from nvltop.nvml.simulated.nics import SimulatedNics
-from nvltop.sampler import cost, poll_threads, sampler
+from nvltop.sampler import cost, poll_threads, sampler, sweep_plan
 from nvltop.sampler.nic_monitor import NicMonitor
 from nvltop.sampler.poll_threads import PollThread
 from nvltop.sampler.protocol import WorkerConfig, deadline_s
@@ -136,7 +136,7 @@ def test_after_any_hang_rates_come_back_in_time_and_none_is_wrong(read, interval
         if at_s >= start_s and gpu.span_s and known(rate):
             hiccup = gpu.span_s[0] - begun_s < end_s
             low, high = bounds(
-                b, gpu.span_s, call_s + (sampler.SLOW_CALL_SHARE * interval_s if hiccup else 0.0)
+                b, gpu.span_s, call_s + (sweep_plan.SLOW_CALL_SHARE * interval_s if hiccup else 0.0)
             )
             # NVML's own times are whole microseconds.
             assert 0.9999 * low <= rate <= 1.0001 * high
