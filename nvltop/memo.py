@@ -26,7 +26,8 @@ class Memo(Generic[Value]):
         if key != self._key:
             # First the value: if it fails, the key must not claim that there is one.
             self._value = compute()
-            self._key = key
+        # An equal key too: its objects are those of the next call, which are then compared by identity.
+        self._key = key
         return self._value
 
 

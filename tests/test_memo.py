@@ -49,3 +49,21 @@ def test_names_have_their_own_keys():
     for name, key in (("a", (1,)), ("b", (1,)), ("a", (1,)), ("b", (2,)), ("a", (1,))):
         assert table.get(name, key, counted(calls, (name, key))) == (name, key)
     assert calls == [("a", (1,)), ("b", (1,)), ("b", (2,))]
+
+
+def test_an_equal_key_replaces_the_one_before_so_that_it_is_compared_by_identity():
+    compared: list[object] = []
+
+    class Processes(list[int]):
+        """A list that records each comparison with it."""
+
+        def __eq__(self, other: object) -> bool:
+            compared.append(other)
+            return super().__eq__(other)
+
+    memo: Memo[int] = Memo()
+    memo.get((Processes([1]),), lambda: 1)
+    again = Processes([1])
+    for _ in range(3):
+        assert memo.get((again,), lambda: 2) == 1
+    assert len(compared) == 1

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
+from nvltop.memo import Memo
 from nvltop.model import GpuFrame, Job, Matrix, Maybe, Missing, Process, Processes, known, total
 
 LAUNCHERS: Final = {
@@ -98,8 +99,7 @@ class JobTracker:
     """The jobs of successive frames, grouped again only when processes or links have changed."""
 
     def __init__(self) -> None:
-        self._of: tuple[object, ...] = ()
-        self._jobs: tuple[Job, ...] = ()
+        self._grouped: Memo[tuple[Job, ...]] = Memo()
 
     def at(
         self,
@@ -109,20 +109,15 @@ class JobTracker:
         partners: Mapping[str, str] = NO_PARTNERS,
     ) -> tuple[Job, ...]:
         """Return the jobs with their current traffic; for `partners`, see `group_jobs`."""
-        of = (processes, matrix.cells, dict(partners), *(g.gpu.uuid for g in gpus))
-        if len(of) != len(self._of) or any(a is not b and a != b for a, b in zip(of, self._of, strict=True)):
-            self._of, self._jobs = of, group_jobs(processes, gpus, matrix, partners)
-            return self._jobs
-        # Equal processes were read again; with these objects the next comparison is one of identity.
-        self._of = of
+        key = processes, matrix.cells, dict(partners), tuple([g.gpu.uuid for g in gpus])
+        jobs = self._grouped.get(key, lambda: group_jobs(processes, gpus, matrix, partners))
         frames = {g.gpu.uuid: g for g in gpus}
-        traffic = {used: _traffic(used, frames) for used in {job.gpus for job in self._jobs}}
-        self._jobs = tuple(
+        traffic = {used: _traffic(used, frames) for used in {job.gpus for job in jobs}}
+        return tuple(
             replace(job, tx_bytes_per_s=tx, rx_bytes_per_s=rx, mean_over_s=over_s)
-            for job in self._jobs
+            for job in jobs
             for tx, rx, over_s in (traffic[job.gpus],)
         )
-        return self._jobs
 
 
 def _traffic(gpus: Sequence[str], frames: Mapping[str, GpuFrame]) -> tuple[Maybe[float], Maybe[float], float]:
