@@ -13,10 +13,12 @@ from nvltop.model import MAX_HEADLINE, Cost, ErrorCount, Finding, LinkState, Mis
 from nvltop.nvml.simulated.nodes import BUILDERS
 from nvltop.tui.dialogs import pair_rows
 from nvltop.tui.keys import FunctionKey
-from nvltop.tui.render import bars, header
+from nvltop.tui.render import header
+from nvltop.tui.render.function_bar import function_bar
 from nvltop.tui.render.glyphs import ASCII, UNICODE
 from nvltop.tui.render.meters import BarMeter, bar, meters
 from nvltop.tui.render.row import fit, fit_text, shorten, text_of
+from nvltop.tui.render.tab_row import tab_row
 from nvltop.tui.render.view_state import EMPTY_FRAME, ViewState
 from nvltop.tui.tabs.main import gpus, links, matrix, nics
 from nvltop.tui.tabs.main.status import status
@@ -39,8 +41,8 @@ def test_nothing_is_wider_or_narrower_than_the_screen(view, node):
     for width in (1, 17, 40, 60, 80, 100, 120, 160, 200, 300):
         rows = header.header(v, width) + gpus.table(v, width, 20, 0) + matrix.rows(v, width, 20)
         rows += nics.table(v, width, 9) + nics.table(v, width, 30)
-        rows += [*links.rows(v, width, 20, 0), bars.tabs(v, width, ["Main", "Links"], 0)[0]]
-        rows.append(bars.function_bar(v, width, [FunctionKey("F5", "Links", "swap")], status(v))[0])
+        rows += [*links.rows(v, width, 20, 0), tab_row(v, width, ["Main", "Links"], 0)[0]]
+        rows.append(function_bar(v, width, [FunctionKey("F5", "Links", "swap")], status(v))[0])
         assert {len(text_of(row)) for row in rows} == {width}
 
 
@@ -67,7 +69,7 @@ def test_a_driver_is_not_called_slow_because_the_interval_was_changed(view, swee
     v.frame = replace(
         v.frame, tick=replace(v.frame.tick, interval_s=0.1), cost=Cost(interval_s=10.0, sweep_s=sweep_s)
     )
-    row = text_of(bars.tabs(v, 200, ["Main"], 0)[0])
+    row = text_of(tab_row(v, 200, ["Main"], 0)[0])
     assert "- 10 s +" in row
     assert ("(slow driver)" in row) is slow
 
@@ -299,7 +301,7 @@ def test_status_says_why_a_value_of_the_selection_is_unknown(view):
 
 def test_the_reason_stands_on_the_last_line(view):
     v = view("h100-mig")
-    bar, clicks = bars.function_bar(v, 80, [FunctionKey("F5", "Links", "swap")], status(v))
+    bar, clicks = function_bar(v, 80, [FunctionKey("F5", "Links", "swap")], status(v))
     assert text_of(bar).endswith("GPU 0 ? links: MIG is on ")
     assert [text_of(bar)[start:end].split()[0] for start, end, _ in clicks] == [
         "F1Help",
@@ -315,22 +317,22 @@ def test_the_window_of_the_rates_is_shown_while_the_driver_is_slow(view):
     v = view("dgx-h100")
     v.frame = replace(v.frame, tick=replace(v.frame.tick, interval_s=0.1))
     names = ["Main", "Links", "Errors", "Health", "Events!", "Processes", "History"]
-    assert re.search(r"History +mean [\d.]+ s - [\d.]+ s \+ *$", text_of(bars.tabs(v, 80, names, 0)[0]))
+    assert re.search(r"History +mean [\d.]+ s - [\d.]+ s \+ *$", text_of(tab_row(v, 80, names, 0)[0]))
 
 
 def test_the_window_of_the_rates_is_shown_while_recording(view):
     v = view("dgx-h100")
     v.recording = True
     names = ["Main", "Links", "Errors", "Health", "Events!", "Processes", "History"]
-    assert re.search(r"History +mean [\d.]+ s +REC *$", text_of(bars.tabs(v, 80, names, 0)[0]))
+    assert re.search(r"History +mean [\d.]+ s +REC *$", text_of(tab_row(v, 80, names, 0)[0]))
     v.recording, v.paused = False, True
-    assert re.search(r"History +PAUSED +\d\d:\d\d:\d\d *$", text_of(bars.tabs(v, 80, names, 0)[0]))
+    assert re.search(r"History +PAUSED +\d\d:\d\d:\d\d *$", text_of(tab_row(v, 80, names, 0)[0]))
 
 
 @pytest.mark.parametrize("width", [40, 60, 79, 80])
 def test_quit_is_never_cut(view, width):
     tab_keys = [FunctionKey(name, "Label", "swap") for name in ("Enter", "F3", "F4", "F6", "a")]
-    bar, clicks = bars.function_bar(view("dgx-h100"), width, tab_keys, "")
+    bar, clicks = function_bar(view("dgx-h100"), width, tab_keys, "")
     assert "F10Quit" in text_of(bar)
     assert all(end <= width + 2 for _, end, _ in clicks)
 
@@ -379,7 +381,7 @@ def test_pairs_behind_switches_are_estimated_only_when_asked(view):
 @pytest.mark.parametrize("seconds", [6.0, 12.0])
 def test_the_tab_row_has_the_window_of_the_meters(view, node, words, seconds):
     v = view(node, seconds=seconds)
-    row, _ = bars.tabs(v, 120, ["Main"], 0)
+    row, _ = tab_row(v, 120, ["Main"], 0)
     assert words in text_of(row)
 
 

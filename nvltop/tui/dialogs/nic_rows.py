@@ -12,7 +12,7 @@ from nvltop.model.error_kinds import error_kind
 from nvltop.report.findings import clock
 from nvltop.report.nics import nic_kind, nic_name
 from nvltop.report.phrases import or_reason, tx_rx_or_reason, unread_count
-from nvltop.tui.render.chart import bars
+from nvltop.tui.render.bar_chart import bar_chart
 from nvltop.tui.render.glyphs import UNICODE
 from nvltop.tui.render.header import SEVERITY_ROLES
 from nvltop.tui.render.row import SEPARATOR, Row, TextRun, displayable, fit, fit_text
@@ -79,7 +79,7 @@ def _chart(view: ViewState, f: NicFrame, way: str, rate: Maybe[float], width: in
     head = f"{way.upper()} {text}{SEPARATOR}last {seconds} s, full is {or_reason(speed, view.unit.text)}"
     values = view.history.second_means((f.nic.device, f.port.port, way), view.history.bucket - 1, seconds)
     caption = fit([(fit_text(head, width, view.glyphs), "caption")], width)
-    return [caption, *(fit([(line, way)], width) for line in bars(values, speed, height, view.glyphs))]
+    return [caption, *(fit([(line, way)], width) for line in bar_chart(values, speed, height, view.glyphs))]
 
 
 def counters(f: NicFrame) -> list[TextRun]:

@@ -11,7 +11,7 @@ from nvltop.fleet.queries import duration
 from nvltop.formatting import UNKNOWN, age, count, percent
 from nvltop.model import Maybe, known
 from nvltop.tui.fleet.view_state import FleetViewState
-from nvltop.tui.render.chart import bars
+from nvltop.tui.render.bar_chart import bar_chart
 from nvltop.tui.render.row import Column, Row, TextRun, fit, fit_text
 
 GPU_COLUMNS: Final = (
@@ -133,6 +133,6 @@ def charts(
             else f"{way.upper()} {title} · no history"
         )
         rows.append(fit([(fit_text(head, width, view.glyphs), "caption")], width))
-        drawn = bars(stretched, full, lines, view.glyphs) if values else [""] * lines
+        drawn = bar_chart(stretched, full, lines, view.glyphs) if values else [""] * lines
         rows += [fit([(line, way)], width) for line in drawn]
     return rows

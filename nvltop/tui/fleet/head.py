@@ -14,10 +14,10 @@ from nvltop.model import Maybe, Missing, Severity, known
 from nvltop.report.findings import severity_counts
 from nvltop.text import counted
 from nvltop.tui.fleet.view_state import FleetViewState
-from nvltop.tui.render.bars import SLOWED_RATIO, ClickAreas
 from nvltop.tui.render.header import MARGIN, METERS_SHARE, MIN_TEXT_WIDTH, SEVERITY_ROLES
 from nvltop.tui.render.meters import BarMeter, bar, number_width
-from nvltop.tui.render.row import Row, TextRun, fit, fit_text
+from nvltop.tui.render.row import ClickAreas, Row, TextRun, fit, fit_text
+from nvltop.tui.render.tab_row import SLOWED_RATIO
 
 LATE_REFRESHES: Final = 3
 """Number of intervals without an answer after which the age of the data is shown."""

@@ -14,8 +14,8 @@ from nvltop.tui.fleet.detail_page import DetailPage
 from nvltop.tui.fleet.events_tab import EventsTab, WorstLinksTab
 from nvltop.tui.fleet.nodes_tab import NodesTab
 from nvltop.tui.fleet.view_state import FleetViewState
-from nvltop.tui.render import bars
-from nvltop.tui.render.row import Row
+from nvltop.tui.render.function_bar import function_bar
+from nvltop.tui.render.row import ClickAreas, Row
 from nvltop.tui.shell.tabbed_screen import TabbedScreen
 from nvltop.tui.widgets.direct_output import DirectOutput
 from nvltop.tui.widgets.tab import Tab
@@ -61,11 +61,11 @@ class FleetScreen(TabbedScreen):
         """Return the header."""
         return head.header(self._view, width)
 
-    def tab_row(self, width: int, names: Sequence[str], current: int) -> tuple[Row, bars.ClickAreas]:
+    def tab_row(self, width: int, names: Sequence[str], current: int) -> tuple[Row, ClickAreas]:
         """Return the tab row and the areas of the tabs."""
         return head.tab_row(self._view, width, names, current)
 
-    def key_row(self, width: int) -> tuple[Row, bars.ClickAreas]:
+    def key_row(self, width: int) -> tuple[Row, ClickAreas]:
         """Return the function bar for the visible tab, and the areas of the keys."""
         tab = self.visible_tab
-        return bars.function_bar(self._view, width, tab.keys(), tab.status(), COMMON_KEYS)
+        return function_bar(self._view, width, tab.keys(), tab.status(), COMMON_KEYS)

@@ -22,6 +22,9 @@ Run: TypeAlias = "tuple[str, str | tuple[str, ...]]"
 Row: TypeAlias = "tuple[Run, ...]"
 """Runs that are not empty."""
 
+ClickAreas: TypeAlias = "list[tuple[int, int, str]]"
+"""Areas of a row that react to clicks: first column, column after the last one, and action."""
+
 BLANK: Final[TextRun] = (" ", "")
 SEPARATOR: Final = " · "
 """Separator of the parts of a line, which are ordered by importance: the last ones are left out first."""

@@ -13,9 +13,11 @@ from nvltop.analysis.health import job
 from nvltop.memo import Memo
 from nvltop.report.timeline import away, since
 from nvltop.tui.dialogs import pages
-from nvltop.tui.render import bars, header
+from nvltop.tui.render import header
+from nvltop.tui.render.function_bar import function_bar
 from nvltop.tui.render.replay_bar import position_at, timeline
-from nvltop.tui.render.row import Row, fit
+from nvltop.tui.render.row import ClickAreas, Row, fit
+from nvltop.tui.render.tab_row import tab_row
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.shell.tabbed_screen import TabbedScreen
 from nvltop.tui.tabs.registry import EVENTS, HEALTH, PROCESSES, TABS
@@ -70,7 +72,7 @@ class MainScreen(TabbedScreen):
         super().__init__([tab.title for tab in TABS], make_tab, output)
         self._view = view
         self._replay = RowsWidget(output, "replay")
-        self._key_row: Memo[tuple[Row, bars.ClickAreas]] = Memo()
+        self._key_row: Memo[tuple[Row, ClickAreas]] = Memo()
         """The function bar, which rarely changes."""
 
     def below_tabs(self) -> Iterable[RowsWidget]:
@@ -87,16 +89,16 @@ class MainScreen(TabbedScreen):
         unseen = since(self._view.frame.timeline, self._view.acknowledged_s)
         return [f"{title}!" if unseen and title == EVENTS else title for title in self.titles]
 
-    def tab_row(self, width: int, names: Sequence[str], current: int) -> tuple[Row, bars.ClickAreas]:
+    def tab_row(self, width: int, names: Sequence[str], current: int) -> tuple[Row, ClickAreas]:
         """Return the tab row and the areas of the tabs."""
-        return bars.tabs(self._view, width, names, current)
+        return tab_row(self._view, width, names, current)
 
-    def key_row(self, width: int) -> tuple[Row, bars.ClickAreas]:
+    def key_row(self, width: int) -> tuple[Row, ClickAreas]:
         """Return the function bar for the visible tab, and the areas of the keys."""
         view, tab_keys, status = self._view, self.visible_tab.keys(), self.visible_tab.status()
         replaying = view.replay is not None, view.replay is not None and view.replay.paused
         inputs = width, tuple(tab_keys), status, view.recording, replaying, view.glyphs
-        return self._key_row.get(inputs, lambda: bars.function_bar(view, width, tab_keys, status))
+        return self._key_row.get(inputs, lambda: function_bar(view, width, tab_keys, status))
 
     def draw(self) -> None:
         """Update the rows of all parts."""

@@ -14,8 +14,7 @@ from textual.reactive import Reactive
 from textual.screen import Screen
 from textual.widget import Widget
 
-from nvltop.tui.render.bars import ClickAreas
-from nvltop.tui.render.row import Row
+from nvltop.tui.render.row import ClickAreas, Row
 from nvltop.tui.shell import textual_private
 from nvltop.tui.shell.lifecycle import TerminalApp
 from nvltop.tui.widgets.direct_output import DirectOutput

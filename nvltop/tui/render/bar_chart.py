@@ -9,7 +9,7 @@ from nvltop.model import Maybe, Missing
 from nvltop.tui.render.glyphs import Glyphs
 
 
-def bars(values: Sequence[float], scale: Maybe[float], height: int, glyphs: Glyphs) -> list[str]:
+def bar_chart(values: Sequence[float], scale: Maybe[float], height: int, glyphs: Glyphs) -> list[str]:
     """Return the lines of a bar chart, from top to bottom: one column per value, against a fixed scale.
 
     Zero is drawn as a baseline, any larger value is visibly higher, and a gap (NaN) is blank.
