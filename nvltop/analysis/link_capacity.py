@@ -35,11 +35,6 @@ def practical_max(speed: Maybe[float], ceiling: Maybe[float]) -> Maybe[float]:
     return speed * ceiling if known(speed) and known(ceiling) else speed
 
 
-def link_share(nvlink: NvLink) -> Maybe[float]:
-    """Return the busier direction's rate over the speed of the GPU's active links."""
-    return busier_share(nvlink.tx_bytes_per_s, nvlink.rx_bytes_per_s, nvlink.speed_bytes_per_s)
-
-
 def mean_link_share(nvlink: NvLink) -> Maybe[float]:
     """Return the busier direction's mean rate over the speed of the GPU's active links."""
     return busier_share(nvlink.mean_tx_bytes_per_s, nvlink.mean_rx_bytes_per_s, nvlink.speed_bytes_per_s)

@@ -52,11 +52,11 @@ def _read(
         return read_live(worker, settings)
 
 
-def read_live(worker: ItemSource, settings: Settings, seconds: float = LIVE_S) -> Side:
+def read_live(worker: ItemSource, settings: Settings) -> Side:
     """Observe this machine. Raises `RunError` if the driver cannot be used."""
     session = HeadlessSession(worker, settings)
     rates: dict[str, list[float]] = defaultdict(list)
     with session.line:
-        for _ in session.steps_for(seconds):
+        for _ in session.steps_for(LIVE_S):
             add_rates(rates, session.monitor.frame())
-    return side_of(LIVE, session.monitor.frame(), rates, seconds)
+    return side_of(LIVE, session.monitor.frame(), rates, LIVE_S)

@@ -14,8 +14,6 @@ from nvltop.median import median
 Report: TypeAlias = "Mapping[str, Any]"
 """A report in the schema `nvltop/1`, or an object in it."""
 
-REDACTED_HOST: Final = "node"
-"""Host name of a redacted report, which says nothing about the node's identity."""
 REMOTE_KEYS: Final = ("pci_bus_id", "gpu", "link", "kind")
 """What a report says of the remote end of a link; null where it could not be read."""
 MIN_COUNTED: Final = 1_000_000

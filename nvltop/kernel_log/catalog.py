@@ -17,7 +17,6 @@ from nvltop.kernel_log.xid_actions import (
 from nvltop.model import Severity
 
 RESET: Final = "Drain the GPU and reset it (`nvidia-smi -r`)"
-RESTART: Final = "Restart the machine"
 LOST: Final = "Run nvidia-bug-report.sh, then restart the machine; if it comes back, contact support"
 """The report comes first, because a restart clears what it collects."""
 SUPPORT: Final = "; if it comes back, run nvidia-bug-report.sh and contact support"

@@ -119,9 +119,9 @@ def _link_count(driver: Driver, handle: Any, index: int, mig_enabled: bool) -> M
     return MIG_HIDES_LINKS if mig_enabled else 0
 
 
-def read_field(driver: Driver, handle: Any, index: int, field_id: int, scope: int = 0) -> Maybe[int]:
-    """Read one field value."""
-    answer = FieldRequest((field_id, scope)).read(driver, handle, index)
+def read_field(driver: Driver, handle: Any, index: int, field_id: int) -> Maybe[int]:
+    """Read one field value, which is not of one link."""
+    answer = FieldRequest((field_id, 0)).read(driver, handle, index)
     return answer if isinstance(answer, Missing) else answer.values[0]
 
 

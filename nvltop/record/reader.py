@@ -196,12 +196,7 @@ def _json(line: bytes) -> Any:
         raise CodecError("not JSON") from None
 
 
-def open_recording(
-    path: str | Path,
-    progress: Progress | None = None,
-    offset: int = 0,
-    file: BinaryIO | io.FileIO | None = None,
-) -> RecordingReader:
+def open_recording(path: str | Path, progress: Progress | None = None, offset: int = 0) -> RecordingReader:
     """Open a recording, or standard input for `-`; `progress` is called with the bytes read and the size."""
     if str(path) == STDIN:
         return RecordingReader("standard input", progress, offset, io.FileIO(0, closefd=False))

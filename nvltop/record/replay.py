@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -163,10 +163,10 @@ class ReplaySource(RecordedSource):
             self.generation += 1
             self._begin(self._position_s)
 
-    def jump_to_mark(self, forward: bool = True, kinds: Collection[str] = ()) -> Mark | None:
-        """Go to the next mark, or the one before; of these kinds only, if some are named."""
+    def jump_to_mark(self, forward: bool = True) -> Mark | None:
+        """Go to the next mark, or the one before, and return it; None if there is none."""
         now_s = self.position_s
-        marks = [m for m in self.timeline.marks if not kinds or m.kind in kinds]
+        marks = self.timeline.marks
         found = (
             next((m for m in marks if m.mono_s > now_s), None)
             if forward

@@ -17,8 +17,6 @@ OTHER_BYTES_PER_S: Final = 1e8
 NOT_READ_BEFORE: Final = Missing("not read before the command")
 WAS_RESET: Final = Missing("the counter was reset while the command ran")
 
-Counters = Mapping[str, "Maybe[int]"]
-
 
 def ratio(part: Maybe[float], whole: Maybe[float]) -> Maybe[float]:
     """Return `part / whole`, or why one of them is missing."""

@@ -62,9 +62,12 @@ def dgx_a100(numa: Sequence[int]) -> NicSpecs:
     return (*serving, *ports)
 
 
-def one_per_gpu(gbit: int, numa: Sequence[int], gpus: int = 8, model: str = "MT_0000000838") -> NicSpecs:
+def one_per_gpu(gbit: int, numa: Sequence[int], model: str = "MT_0000000838") -> NicSpecs:
     """Return one NIC for each GPU, on the same PCIe switch, and a bond."""
-    serving = [NicSpec(f"mlx5_{i}", gbit, i, "PIX", numa[i], 0x18 + 16 * i, model=model) for i in range(gpus)]
+    serving = [
+        NicSpec(f"mlx5_{i}", gbit, i, "PIX", numa_node, 0x18 + 16 * i, model=model)
+        for i, numa_node in enumerate(numa)
+    ]
     return (*serving, NicSpec("mlx5_bond_0", 200, None, bus=0x05, layer="Ethernet", model=STORAGE_MODEL))
 
 

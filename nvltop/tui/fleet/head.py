@@ -10,7 +10,7 @@ from nvltop.fleet import phrases
 from nvltop.fleet.model import FleetView, PartialSum
 from nvltop.fleet.queries import duration
 from nvltop.formatting import age
-from nvltop.model import Maybe, Missing, Severity, known
+from nvltop.model import Maybe, Missing, known
 from nvltop.report.findings import severity_counts
 from nvltop.text import counted
 from nvltop.tui.fleet.view_state import FleetViewState
@@ -147,8 +147,3 @@ def tab_row(view: FleetViewState, width: int, names: Sequence[str], current: int
         right.pop(0 if right[0][1] == "dim" else -2)
     gap = width - column - sum(len(text) for text, _ in right)
     return fit([*left, (" " * max(1, gap), ""), *right], width), clicks
-
-
-def severity_role(severity: Severity) -> str:
-    """Return the role in which a severity is drawn."""
-    return SEVERITY_ROLES[severity]

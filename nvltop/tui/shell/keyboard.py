@@ -30,10 +30,9 @@ PUTTY_KEYS: Final = {f"\x1bO{letter}": f"f{number}" for number, letter in enumer
 class KeyboardInput:
     """Converts bytes from the terminal to Textual's messages."""
 
-    def __init__(self, debug: bool = False) -> None:
-        self._debug = debug
+    def __init__(self) -> None:
         self._decode = getincrementaldecoder("utf-8")("replace").decode
-        self._parser = SafeParser(PUTTY_KEYS, debug)
+        self._parser = SafeParser(PUTTY_KEYS)
         self._before = ""
         """The last characters, which may be the beginning of a marker or an answer."""
         self._paste: list[str] | None = None
@@ -121,7 +120,7 @@ class KeyboardInput:
         try:
             found: list[Any] = list(self._parser.tick() if text is None else self._parser.feed(text))
         except Exception:  # the parser is a generator, which is unusable after a failure
-            self._parser = SafeParser(PUTTY_KEYS, self._debug)
+            self._parser = SafeParser(PUTTY_KEYS)
             return []
         # The driver reports sizes, and this class reports pastes.
         unasked = (events.Resize, InBandWindowResize, events.Paste)

@@ -167,8 +167,8 @@ def write_to_terminal(app: App[Any], text: str) -> None:
 class SafeParser(XTermParser):
     """Textual's parser of key sequences, without its failures on sequences with nonsensical numbers."""
 
-    def __init__(self, extra_keys: dict[str, str], debug: bool = False) -> None:
-        super().__init__(debug)
+    def __init__(self, extra_keys: dict[str, str]) -> None:
+        super().__init__()
         self._extra_keys = extra_keys
 
     def _sequence_to_key_events(self, sequence: str, alt: bool = False) -> Iterator[events.Key]:
