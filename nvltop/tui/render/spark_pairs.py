@@ -11,9 +11,9 @@ from nvltop.frozen import mutable
 from nvltop.model import Maybe
 from nvltop.tui.render.row import BLANK, Row
 from nvltop.tui.render.spark_cells import SparkShape, looks_of
-from nvltop.tui.render.sparklines import MAX_OPEN_S, MadeCells, Series, SparkLine, Sparklines, first_cell
+from nvltop.tui.render.sparklines import MAX_OPEN_S, ExtendedCells, Series, SparkLine, Sparklines, first_cell
 
-WAYS: Final = ("tx", "rx")
+DIRECTIONS: Final = ("tx", "rx")
 """The directions, in the order in which they are shown."""
 MOVES_UNLIKE: Final = 4
 """Number of moves for which lines that do not look alike are drawn one by one, without being compared."""
@@ -28,8 +28,10 @@ def pair_series(
     """Return the series of TX and of RX of each owner, with their shape at its full height."""
     shapes = {full: shape.with_full(full) for full in set(fulls)}
     return {
-        way: [(((*owner, prefix + way),), shapes[full]) for owner, full in zip(owners, fulls, strict=True)]
-        for way in WAYS
+        direction: [
+            (((*owner, prefix + direction),), shapes[full]) for owner, full in zip(owners, fulls, strict=True)
+        ]
+        for direction in DIRECTIONS
     }
 
 
@@ -41,17 +43,17 @@ class _Group:
     roles: Sequence[str]
     lines: list[SparkLine]
     columns: list[int]
-    """Column of each sparkline in its source."""
-    shares: bool = False
+    """Column of each sparkline in its block of series."""
+    shares_cells: bool = False
     """Whether many of them look alike, so that they share their cells; found out when they move."""
-    waits: int = 0
+    moves_left: int = 0
     """Number of moves before that is found out again."""
 
 
 class _Band(NamedTuple):
     """The sparklines of a table that are read together."""
 
-    source: SeriesBlock
+    block: SeriesBlock
     groups: list[_Group]
     columns: list[int]
     """The columns of all groups, one after the other."""
@@ -67,16 +69,16 @@ class SparkPairs:
     ) -> None:
         """Initialize; `series` are those of `tx` and of `rx`, and `roles` as for `Sparklines.draw`."""
         self._sparklines, self._series, self._roles = sparklines, series, roles
-        self._shape = next((shape for _, shape in series[WAYS[0]]), None)
+        self._shape = next((shape for _, shape in series[DIRECTIONS[0]]), None)
         self._history: RateHistory | None = None
         self._generation = self._first = 0
-        self._sources: Sequence[SeriesBlock] = ()
+        self._blocks: Sequence[SeriesBlock] = ()
         self._read: Sequence[tuple[int, bool]] = ()
-        """For each source, the first cell that is not read, and whether there is no gap at its end."""
+        """For each block, the first cell that is not read, and whether there is no gap at its end."""
         self._lines: Sequence[Sequence[SparkLine | None]] = ()
         """The sparklines of TX, then of RX, by row; None where one has no shape or series yet."""
         self._bands: Sequence[_Band] = ()
-        """All sparklines, by source; empty if one of them cannot be extended."""
+        """All sparklines, by block; empty if one of them cannot be extended."""
         self._rows: list[Row] = []
 
     def rows(self, history: RateHistory) -> list[Row]:
@@ -86,11 +88,11 @@ class SparkPairs:
             return self._rows
         if self._history is not history or self._generation != history.generation:
             self._history, self._generation, self._read = history, history.generation, ()
-            places = [history.place(key) for way in WAYS for (key,), _ in self._series[way]]
-            self._sources = list({id(place[0]): place[0] for place in places if place}.values())
+            places = [history.place(key) for direction in DIRECTIONS for (key,), _ in self._series[direction]]
+            self._blocks = list({id(place[0]): place[0] for place in places if place}.values())
         cell_s, oldest_s = 2 * shape.half_s, history.now_s - MAX_OPEN_S
         first = first_cell(history, shape)
-        read = [(history.cell_at(its.end_s, cell_s), its.end_s >= oldest_s) for its in self._sources]
+        read = [(history.cell_at(block.end_s, cell_s), block.end_s >= oldest_s) for block in self._blocks]
         if read != self._read or first != self._first:
             before, first_before = self._read, self._first
             self._read, self._first = read, first
@@ -101,27 +103,31 @@ class SparkPairs:
     def _draw(self, history: RateHistory) -> None:
         """Draw all cells."""
         draw = self._sparklines.draw_each
-        tx, rx = (draw(history, self._series[way], self._roles[way]) for way in WAYS)
+        tx, rx = (draw(history, self._series[direction], self._roles[direction]) for direction in DIRECTIONS)
         self._rows = [(*line, BLANK, *other) for (line,), (other,) in zip(tx, rx, strict=True)]
-        self._lines = [[self._sparklines.line(*one) for one in self._series[way]] for way in WAYS]
+        self._lines = [
+            [self._sparklines.line(*one) for one in self._series[direction]] for direction in DIRECTIONS
+        ]
         self._bands = self._find_bands(history) if all(map(all, self._lines)) else ()
 
     def _find_bands(self, history: RateHistory) -> Sequence[_Band]:
-        groups: dict[int, dict[tuple[str, SparkShape], _Group]] = {id(its): {} for its in self._sources}
-        for way, lines in zip(WAYS, self._lines, strict=True):
-            for ((key,), shape), line in zip(self._series[way], lines, strict=True):
+        groups_of: dict[int, dict[tuple[str, SparkShape], _Group]] = {id(block): {} for block in self._blocks}
+        for direction, lines in zip(DIRECTIONS, self._lines, strict=True):
+            roles = self._roles[direction]
+            for ((key,), shape), line in zip(self._series[direction], lines, strict=True):
                 place = history.place(key)
                 if line is None or place is None:
                     return ()
-                alike = groups[id(place[0])]
-                group = alike.setdefault((way, shape), _Group(shape, self._roles[way], [], []))
+                block, column = place
+                group = groups_of[id(block)].setdefault((direction, shape), _Group(shape, roles, [], []))
                 group.lines.append(line)
-                group.columns.append(place[1])
+                group.columns.append(column)
         bands = []
-        for source in self._sources:
-            its = [*groups[id(source)].values()]
-            columns = [*chain.from_iterable([group.columns for group in its])]
-            bands.append(_Band(source, its, columns, [*chain.from_iterable([group.lines for group in its])]))
+        for block in self._blocks:
+            groups = [*groups_of[id(block)].values()]
+            columns = [*chain.from_iterable([group.columns for group in groups])]
+            members = [*chain.from_iterable([group.lines for group in groups])]
+            bands.append(_Band(block, groups, columns, members))
         return bands
 
     def _extend(
@@ -138,19 +144,14 @@ class SparkPairs:
         if not self._bands or len(before) != len(self._bands):
             return False
         same = True
-        for band, (done, _), (until, is_current) in zip(self._bands, before, self._read, strict=True):
-            if not self._first <= done <= until <= self._first + shape.cells:
+        for band, (was_read, _), (until, is_current) in zip(self._bands, before, self._read, strict=True):
+            if not self._first <= was_read <= until <= self._first + shape.cells:
                 return False
-            for line in band.lines:
-                # Another part of the screen shows the same sparkline, or a flat one ends in a gap.
-                if flat := line.flat:
-                    if flat.read != done or not is_current:
-                        return False
-                elif line.done != done or line.first != first_before:
-                    return False
-            if done < until or self._first != first_before:
-                newest, count = 2 * until - 1, 2 * (until - done)
-                means = history.means_of(band.source, band.columns, shape.half_s, newest, count)
+            if not _is_unchanged(band.lines, was_read, first_before, is_current):
+                return False
+            if was_read < until or self._first != first_before:
+                newest, count = 2 * until - 1, 2 * (until - was_read)
+                means = history.means_of(band.block, band.columns, shape.half_s, newest, count)
                 begin = 0
                 for group in band.groups:
                     end = begin + len(group.lines)
@@ -176,10 +177,10 @@ class SparkPairs:
         None if one must be drawn again as a whole.
         """
         if self._first != first_before and len(group.lines) > 1:
-            group.waits = max(0, group.waits - 1)
-            group.shares = not group.waits
-        made: MadeCells | None = {} if group.shares else None
-        looks: Iterable[object] = looks_of(means, group.shape) if group.shares else repeat(None)
+            group.moves_left = max(0, group.moves_left - 1)
+            group.shares_cells = not group.moves_left
+        extended: ExtendedCells | None = {} if group.shares_cells else None
+        looks: Iterable[object] = looks_of(means, group.shape) if group.shares_cells else repeat(None)
         same = True
         for line, values, look in zip(group.lines, means, looks, strict=False):
             if line.flat:
@@ -187,9 +188,23 @@ class SparkPairs:
                     return None
                 continue
             same = False
-            line.extend(self._first, values, until, group.roles, look, made)
+            line.extend(self._first, values, until, group.roles, look, extended)
             if line.may_be_flat(until):
                 return None
-        if made and 2 * len(made) > len(group.lines):
-            group.shares, group.waits = False, MOVES_UNLIKE
+        if extended and 2 * len(extended) > len(group.lines):
+            group.shares_cells, group.moves_left = False, MOVES_UNLIKE
         return same
+
+
+def _is_unchanged(lines: Sequence[SparkLine], was_read: int, first: int, is_current: bool) -> bool:
+    """Return whether sparklines are as they were drawn here: from cell `first` up to cell `was_read`.
+
+    They are not if another part of the screen has extended them, or if a flat one ends in a gap by now.
+    """
+    for line in lines:
+        if flat := line.flat:
+            if flat.read != was_read or not is_current:
+                return False
+        elif line.drawn_until != was_read or line.first != first:
+            return False
+    return True

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from nvltop.analysis.rate_history import RateHistory, SeriesKey
 from nvltop.frozen import mutable
@@ -34,13 +34,22 @@ BLANK: Final = " "
 SparkKeys: TypeAlias = tuple[SeriesKey, ...]
 """Series whose sum is drawn."""
 
-
 Series: TypeAlias = Sequence[tuple[SparkKeys, SparkShape]]
 """Sparklines that are drawn together."""
-MadeCells: TypeAlias = "dict[tuple[object, ...], tuple[Sequence[Cells], Sequence[Cells], list[Row], bool]]"
-"""What lines were extended to: the cells before, those after and their lines, and whether they are even.
 
-The key is the cells before and the new ones."""
+
+class SharedCells(NamedTuple):
+    """The cells of one or more sparklines that look alike."""
+
+    before: Sequence[Cells]
+    """Their cells before; held so that no others get the same id, by which they are found."""
+    runs: Sequence[Cells]
+    lines: list[Row]
+    looks_flat: bool
+
+
+ExtendedCells: TypeAlias = "dict[tuple[object, object], SharedCells]"
+"""What sparklines were extended to, by their cells before (or the id of these) and the look of new ones."""
 
 
 def spark_title(name: str, cells: int, cell_s: float) -> str:
@@ -58,22 +67,22 @@ def first_cell(history: RateHistory, shape: SparkShape) -> int:
 class SparkLine:
     """A sparkline that can be extended."""
 
-    __slots__ = ("_runs", "done", "first", "flat", "is_even", "lines", "shape", "uneven_until")
+    __slots__ = ("_runs", "drawn_until", "first", "flat", "lines", "looks_flat", "not_flat_before", "shape")
 
     def __init__(self, shape: SparkShape, first: int) -> None:
         self.shape = shape
         self.first = first
         """Number of the first cell."""
-        self.done = first
+        self.drawn_until = first
         """Number of the first cell that is not drawn yet."""
         self.lines: list[Row] = []
         """The lines from top to bottom, padded to the width; empty until the first call of `extend`."""
         self.flat: _Flat | None = None
         """What is shown while all halves are equal; None while they are not."""
-        self.is_even = True
-        """Whether all halves look the same."""
-        self.uneven_until = -math.inf
-        """Number of the first cell before which all halves of the width may be known and look the same."""
+        self.looks_flat = True
+        """Whether all halves that are drawn look the same; their rates may still differ."""
+        self.not_flat_before = -math.inf
+        """Number of the cell that must have been read before the halves of the whole width can be equal."""
         self._runs: Sequence[Cells] = [("", ())] * shape.rows
         """Each line from the axis outwards; all have the same roles."""
 
@@ -84,50 +93,53 @@ class SparkLine:
         until: int,
         roles: Sequence[str],
         look: object = None,
-        made: MadeCells | None = None,
+        extended: ExtendedCells | None = None,
     ) -> None:
-        """Draw the cells of `values` from cell `done` up to `until`, and remove those before `first`.
+        """Draw the cells of `values` from cell `drawn_until` up to `until`, and remove those before `first`.
 
-        `made` are the cells of other lines of the same shape and roles that were extended between the same
-        cells, and `look` is that of the values, by `looks_of`. Lines that look alike share their cells, so
-        that they are drawn and compared only once.
+        `extended` are the cells of other lines of the same shape and roles that were extended between the
+        same cells, and `look` is that of the values, by `looks_of`. Lines that look alike share their cells,
+        so that they are drawn and compared only once.
         """
+        if extended is None:
+            self._draw(first, values, until, roles)
+            return
         before = self._runs
-        key: tuple[object, ...] = ()
-        if made is not None:
-            # When lines move they are compared by what they look like, else by whether they share it already.
-            key = id(before) if first == self.first else tuple(before), look
-            if key in made:
-                _, self._runs, self.lines, self.is_even = made[key]
-                self.first, self.done = first, until
-                return
-        shape, gone, kept = self.shape, first - self.first, self.done - self.first
-        columns, its = draw_cells(values, shape, roles)
-        stays = not gone and bool(self.lines) and len(its) <= MAX_GAP
+        # When lines move they are compared by what they look like, else by whether they share it already.
+        key = id(before) if first == self.first else tuple(before), look
+        if shared := extended.get(key):
+            _, self._runs, self.lines, self.looks_flat = shared
+            self.first, self.drawn_until = first, until
+            return
+        self._draw(first, values, until, roles)
+        extended[key] = SharedCells(before, self._runs, self.lines, self.looks_flat)
+
+    def _draw(self, first: int, values: Sequence[float], until: int, roles: Sequence[str]) -> None:
+        """Draw new cells as `extend` describes."""
+        shape, gone, kept = self.shape, first - self.first, self.drawn_until - self.first
+        columns, new_roles = draw_cells(values, shape, roles)
+        stays = not gone and bool(self.lines) and len(new_roles) <= MAX_GAP
         texts = columns[0] if len(columns) == 1 else joined(columns, shape.rows)
         if stays and shape.rows == 1:
-            run = with_cells(self._runs[0], kept, texts[0], its)
+            run = with_cells(self._runs[0], kept, texts[0], new_roles)
             self._runs, self.lines = (run,), [(run,)]
         elif not stays:
             pad = shape.cells + first - until
-            all_roles = (*self._runs[0][1][gone:kept], *its, *[roles[0]] * pad)
+            all_roles = (*self._runs[0][1][gone:kept], *new_roles, *[roles[0]] * pad)
             self._runs = [
                 (old[gone:kept] + text + BLANK * pad, all_roles)
                 for (old, _), text in zip(self._runs, texts, strict=True)
             ]
             self.lines = _lines(self._runs, shape)
-            self.is_even = True
+            self.looks_flat = True
         else:
             # What is behind is blank already.
             self._runs = [
-                with_cells(run, kept, text, its) for run, text in zip(self._runs, texts, strict=True)
+                with_cells(run, kept, text, new_roles) for run, text in zip(self._runs, texts, strict=True)
             ]
             self.lines = _lines(self._runs, shape)
-        self.first, self.done = first, until
-        self.is_even = self.is_even and _is_even(self._runs, shape, until - first)
-        if made is not None:
-            # With the cells before, so that no others get their id meanwhile.
-            made[key] = before, self._runs, self.lines, self.is_even
+        self.first, self.drawn_until = first, until
+        self.looks_flat = self.looks_flat and _looks_flat(self._runs, shape, until - first)
 
     @property
     def shown(self) -> list[Row]:
@@ -136,7 +148,7 @@ class SparkLine:
 
     def may_be_flat(self, read: int) -> bool:
         """Return whether all halves of the width before cell `read` may be known and look the same."""
-        return self.is_even and read >= self.uneven_until and self.shape.cells > 0
+        return self.looks_flat and read >= self.not_flat_before and self.shape.cells > 0
 
     def stays_flat(self, values: Sequence[float], read: int) -> bool:
         """Return whether a flat line remains so with the halves `values`, up to cell `read`."""
@@ -152,13 +164,13 @@ class SparkLine:
 
 
 @lru_cache(maxsize=16)  # the styles are constants
-def _even_cells(style: SparkStyle, rows: int, down: bool) -> frozenset[Sequence[str]]:
-    """Return the cells, from the axis outwards, whose halves may be equal."""
+def _flat_columns(style: SparkStyle, rows: int, down: bool) -> frozenset[Sequence[str]]:
+    """Return the columns of cells, from the axis outwards, whose two halves may be equal."""
     heights = range(style.steps * rows + 1)
     return frozenset([style.column(h, h if style.halves else 0, rows, down) for h in heights])
 
 
-def _is_even(runs: Sequence[Cells], shape: SparkShape, count: int) -> bool:
+def _looks_flat(runs: Sequence[Cells], shape: SparkShape, count: int) -> bool:
     """Return whether all halves of the first `count` cells may look the same."""
     if count < 2:
         return True
@@ -166,7 +178,7 @@ def _is_even(runs: Sequence[Cells], shape: SparkShape, count: int) -> bool:
     if text[0] != text[count - 1] or roles[:count].count(roles[0]) < count:
         return False
     column = tuple([text[0] for text, _ in runs])
-    if column not in _even_cells(shape.style, shape.rows, shape.down):
+    if column not in _flat_columns(shape.style, shape.rows, shape.down):
         return False
     return all(text.count(text[0], 0, count) == count for text, _ in runs)
 
@@ -249,12 +261,12 @@ class Sparklines:
         if line and line.flat and (lines := self._still_flat(history, keys, shape, line, read)):
             return lines
         until = min(read, first + shape.cells)
-        if line is None or line.shape != shape or not line.first <= first <= line.done:
+        if line is None or line.shape != shape or not line.first <= first <= line.drawn_until:
             line = self._lines[keys, shape.down] = SparkLine(shape, first)
-        elif line.first == first and line.done >= until and line.lines:
+        elif line.first == first and line.drawn_until >= until and line.lines:
             return self._flat_now(history, keys, line, read, roles) or line.lines
-        until = max(until, line.done)
-        values = history.cell_means(keys, shape.half_s, 2 * until - 1, 2 * (until - line.done))
+        until = max(until, line.drawn_until)
+        values = history.cell_means(keys, shape.half_s, 2 * until - 1, 2 * (until - line.drawn_until))
         line.extend(first, values, until, roles)
         return self._flat_now(history, keys, line, read, roles) or line.lines
 
@@ -294,13 +306,13 @@ class Sparklines:
         others = [i for i, each in enumerate(levels) if each != newest or not height]
         if others:
             # Cells that are over do not change.
-            line.uneven_until = read + others[-1] // 2 + 1
+            line.not_flat_before = read + others[-1] // 2 + 1
             return None
         right = height if shape.style.halves else 0
         column = shape.style.column(height, right, shape.rows, shape.down)
         texts = [char * shape.cells for char in column]
-        its = (roles[kind],) * shape.cells
-        lines = _lines([(text, its) for text in texts], shape)
+        all_roles = (roles[kind],) * shape.cells
+        lines = _lines([(text, all_roles) for text in texts], shape)
         line.flat = _Flat(newest, min(values), max(values), read, lines)
         return lines
 
