@@ -40,7 +40,7 @@ def totals(
         down = states.in_state(LinkState.DOWN)
         moved = [i for i in down if i < n and known(tx[i]) and known(rx[i]) and (tx[i] or rx[i])]
         limit += sum(speed for i in moved if known(speed := states.speeds[i]))
-        tx, rx = ([way[i] for i in (*states.carrying, *moved) if i < n] for way in (tx, rx))
+        tx, rx = ([each[i] for i in (*states.carrying, *moved) if i < n] for each in (tx, rx))
     return _plausible_sum(tx, limit), _plausible_sum(rx, limit)
 
 

@@ -206,22 +206,24 @@ class RateHistory:
         return block.end_s if block else -math.inf
 
     def _add(
-        self, name: BlockName, ways: tuple[str, str], span_s: TimeSpan, values: Sequence[Maybe[float]]
+        self, name: BlockName, directions: tuple[str, str], span_s: TimeSpan, values: Sequence[Maybe[float]]
     ) -> None:
         """Add the rates of a span: those of all parts in one direction, then in the other."""
         block = self._blocks.get(name)
         if block is None or block.width != len(values):
-            block = self._new_block(name, ways, len(values))
+            block = self._new_block(name, directions, len(values))
         block.add(*span_s, all_or_nan(values))
 
-    def _new_block(self, name: BlockName, ways: tuple[str, str], width: int) -> SeriesBlock:
+    def _new_block(self, name: BlockName, directions: tuple[str, str], width: int) -> SeriesBlock:
         """Return an empty block, which replaces a block of this name."""
         self.generation += 1
         block = self._blocks[name] = SeriesBlock(width)
         owner, what = name
         parts = (what,) if isinstance(what, int) else (None, *range(width // 2 - 1))
-        for column, (way, part) in enumerate((way, part) for way in ways for part in parts):
-            self._columns[owner, part, way] = block, column
+        for column, (direction, part) in enumerate(
+            (direction, part) for direction in directions for part in parts
+        ):
+            self._columns[owner, part, direction] = block, column
         max_rows = MAX_VALUES // sum(b.width for b in self._blocks.values())
         for each in self._blocks.values():
             each.recent.max_rows = max_rows

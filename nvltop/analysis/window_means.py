@@ -43,11 +43,11 @@ class Window:
         self.span_s = start_s, end_s
         self._parts, self._width = parts, width
         lengths_s = [part.seconds for part in parts]
-        ways = [part.tx for part in parts], [part.rx for part in parts]
-        self.means = [sum(map(mul, way, lengths_s)) / (end_s - start_s) for way in ways]
+        rates = [part.tx for part in parts], [part.rx for part in parts]
+        self.means = [sum(map(mul, values, lengths_s)) / (end_s - start_s) for values in rates]
         """Mean TX and RX of the whole GPU, NaN where a part of the time is unknown."""
         # An unknown part may have had the peak.
-        self.peaks = [math.nan if has_nan(way) else max(way, default=0.0) for way in ways]
+        self.peaks = [math.nan if has_nan(values) else max(values, default=0.0) for values in rates]
         """Highest TX and RX of the whole GPU in any span."""
         self._by_counter: Sequence[float] | None = None
 

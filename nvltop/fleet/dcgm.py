@@ -40,7 +40,9 @@ def _both(gpu: str, sel: Select) -> str:
 
 
 def _directions(gpu: str, sel: Select) -> dict[str, str]:
-    return {way: f"max by ({gpu}) ({_any(names, sel)})" for way, names in (("tx", TX), ("rx", RX))}
+    return {
+        direction: f"max by ({gpu}) ({_any(names, sel)})" for direction, names in (("tx", TX), ("rx", RX))
+    }
 
 
 def nodes(node: str, gpu: str, sel: Select) -> dict[str, str]:
@@ -74,7 +76,7 @@ def gpus(gpu: str, sel: Select) -> dict[str, str]:
 
 def history(node: str, gpu: str, sel: Select) -> dict[str, str]:
     """Return the rates of each node for a range of time."""
-    return {way: f"sum by ({node}) ({text})" for way, text in _directions(gpu, sel).items()}
+    return {direction: f"sum by ({node}) ({text})" for direction, text in _directions(gpu, sel).items()}
 
 
 def gpu_history(gpu: str, sel: Select) -> dict[str, str]:

@@ -102,7 +102,7 @@ def answering(member: Member, name: str, values: Values, errors: PartialSum, tim
     elif gpus is not None and not linked:
         up = PartialSum(0.0)
     rated = 0 if gpus is None else int(numbers.get("rated", 0))
-    tx, rx = (_rate(numbers, way, linked, rated) for way in ("tx", "rx"))
+    tx, rx = (_rate(numbers, direction, linked, rated) for direction in ("tx", "rx"))
     limit = _limit(numbers, up)
     verdict = values.texts.get("verdict")
     return Node(
@@ -162,12 +162,12 @@ def _count(numbers: Mapping[str, float], name: str) -> int | None:
     return int(numbers[name]) if name in numbers else None
 
 
-def _rate(numbers: Mapping[str, float], way: str, linked: int, rated: int) -> PartialSum:
+def _rate(numbers: Mapping[str, float], direction: str, linked: int, rated: int) -> PartialSum:
     """Return the sum of the rates of the GPUs with NVLink; the others have no rate and are not unknown."""
     if linked and "begun" not in numbers:
         return PartialSum(Missing("scraped for less than the window of the rates"), linked)
-    if way in numbers:
-        return PartialSum(numbers[way], max(0, linked - rated))
+    if direction in numbers:
+        return PartialSum(numbers[direction], max(0, linked - rated))
     return PartialSum(Missing("no rate of any GPU"), linked) if linked else PartialSum(0.0)
 
 

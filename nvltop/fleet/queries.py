@@ -93,20 +93,20 @@ def rate(metric: str, window_s: float, sel: Select) -> str:
     return f"(rate({sel(metric)}[{duration(window_s)}]) >= 0 and {sel(metric)})"
 
 
-def gpu_rate(way: str, window_s: float, sel: Select) -> str:
+def gpu_rate(direction: str, window_s: float, sel: Select) -> str:
     """Return the rate of each GPU, from its links or from the counter of the GPU."""
     links, whole = (
-        rate(f"nvltop_link_{way}_bytes_total", window_s, sel),
-        rate(f"nvltop_nvlink_{way}_bytes_total", window_s, sel),
+        rate(f"nvltop_link_{direction}_bytes_total", window_s, sel),
+        rate(f"nvltop_nvlink_{direction}_bytes_total", window_s, sel),
     )
     return f"(sum by ({GPU}) ({links}) or sum by ({GPU}) ({whole}))"
 
 
-def gpus_read(way: str, window_s: float, sel: Select) -> str:
+def gpus_read(direction: str, window_s: float, sel: Select) -> str:
     """Return the GPUs whose rate is complete: each active link has one."""
     links, whole = (
-        rate(f"nvltop_link_{way}_bytes_total", window_s, sel),
-        rate(f"nvltop_nvlink_{way}_bytes_total", window_s, sel),
+        rate(f"nvltop_link_{direction}_bytes_total", window_s, sel),
+        rate(f"nvltop_nvlink_{direction}_bytes_total", window_s, sel),
     )
     active = f"max by ({GPU}) ({sel('nvltop_nvlink_links_active')})"
     return f"((count by ({GPU}) ({links}) >= {active}) or max by ({GPU}) ({whole}))"
@@ -256,7 +256,7 @@ def _history(query: Query, sel: Select) -> str:
     gpus = f"sum by ({NODE}) ({sel(PRESENCE)})"
     linkless = f"(count by ({NODE}) ({sel('nvltop_nvlink_links')} == 0) or 0 * {gpus})"
     complete = f"({rates['rated']} >= {gpus} - {linkless} and {begun(query.window_s, sel)})"
-    return joined({way: f"({rates[way]} and {complete})" for way in ("tx", "rx")})
+    return joined({direction: f"({rates[direction]} and {complete})" for direction in ("tx", "rx")})
 
 
 def _risen_or_0(by: str, query: Query, sel: Select) -> str:
@@ -273,8 +273,8 @@ def _gpus(query: Query, sel: Select) -> str:
 
     since = f"and on ({NODE}) {begun(query.window_s, sel)}"
     rates = {
-        way: f"({gpu_rate(name, query.window_s, sel)} and {gpus_read(name, query.window_s, sel)} {since})"
-        for way, name in (("tx", "transmit"), ("rx", "receive"))
+        key: f"({gpu_rate(name, query.window_s, sel)} and {gpus_read(name, query.window_s, sel)} {since})"
+        for key, name in (("tx", "transmit"), ("rx", "receive"))
     }
     return joined(
         {
@@ -296,8 +296,8 @@ def _gpu_history(query: Query, sel: Select) -> str:
     since = f"and on ({NODE}) {begun(query.window_s, sel)}"
     return joined(
         {
-            way: f"({gpu_rate(name, query.window_s, sel)} {since})"
-            for way, name in (("tx", "transmit"), ("rx", "receive"))
+            key: f"({gpu_rate(name, query.window_s, sel)} {since})"
+            for key, name in (("tx", "transmit"), ("rx", "receive"))
         }
     )
 
@@ -305,8 +305,8 @@ def _gpu_history(query: Query, sel: Select) -> str:
 def _link_rates(query: Query, sel: Select) -> dict[str, str]:
     since = f"and on ({NODE}) {begun(query.window_s, sel)}"
     return {
-        way: f"(max by ({LINK}) ({rate(f'nvltop_link_{name}_bytes_total', query.window_s, sel)}) {since})"
-        for way, name in (("tx", "transmit"), ("rx", "receive"))
+        key: f"(max by ({LINK}) ({rate(f'nvltop_link_{name}_bytes_total', query.window_s, sel)}) {since})"
+        for key, name in (("tx", "transmit"), ("rx", "receive"))
     }
 
 

@@ -128,14 +128,14 @@ class SimulatedSource:
         """Return whether the job runs; a link that fails ends it, an exporter that fails does not."""
         return self._scenario != "xid" or now_s < self._fault_s
 
-    def _link_rate(self, tray: int, gpu: int, link: int, way: str, now_s: float) -> float:
-        return self._link_rates(tray, gpu, (link,), way, now_s)[0]
+    def _link_rate(self, tray: int, gpu: int, link: int, direction: str, now_s: float) -> float:
+        return self._link_rates(tray, gpu, (link,), direction, now_s)[0]
 
-    def _gpu_rate(self, tray: int, gpu: int, way: str, now_s: float) -> float:
-        return sum(self._link_rates(tray, gpu, range(LINKS), way, now_s))
+    def _gpu_rate(self, tray: int, gpu: int, direction: str, now_s: float) -> float:
+        return sum(self._link_rates(tray, gpu, range(LINKS), direction, now_s))
 
     def _link_rates(
-        self, tray: int, gpu: int, links: Sequence[int], way: str, now_s: float
+        self, tray: int, gpu: int, links: Sequence[int], direction: str, now_s: float
     ) -> Sequence[float]:
         """Return the rates of some links of a GPU."""
         if not self._working(now_s):
@@ -143,7 +143,7 @@ class SimulatedSource:
         slow = self._scenario == "link-degraded" and now_s > self._fault_s
         share = 0.52 if slow else 0.61
         swing = 0.04 * math.sin(now_s / 97)
-        seed, scrape = f"{tray}/{gpu}/", f"/{way}/{now_s // SCRAPE_S}"
+        seed, scrape = f"{tray}/{gpu}/", f"/{direction}/{now_s // SCRAPE_S}"
         rates = []
         for link in links:
             noise = zlib.crc32(f"{seed}{link}{scrape}".encode()) / 2**32 - 0.5
@@ -153,8 +153,10 @@ class SimulatedSource:
 
     def _node(self, tray: int, now_s: float, history: bool) -> Iterator[Sample]:
         labels = _tray_labels(tray)
-        for way in ("tx", "rx"):
-            yield _value(way, sum(self._gpu_rate(tray, gpu, way, now_s) for gpu in range(GPUS)), labels)
+        for direction in ("tx", "rx"):
+            yield _value(
+                direction, sum(self._gpu_rate(tray, gpu, direction, now_s) for gpu in range(GPUS)), labels
+            )
         if history:
             return
         down = self._down(tray, now_s)
@@ -202,8 +204,8 @@ class SimulatedSource:
     def _gpu(self, tray: int, gpu: int, now_s: float, history: bool) -> Iterator[Sample]:
         labels = _gpu_labels(tray, gpu)
         down = self._down(tray, now_s) if gpu == CULPRIT[1] else 0
-        for way in ("tx", "rx"):
-            yield _value(way, self._gpu_rate(tray, gpu, way, now_s), labels)
+        for direction in ("tx", "rx"):
+            yield _value(direction, self._gpu_rate(tray, gpu, direction, now_s), labels)
         if history:
             return
         yield _value("state", 1, labels | {"state": "ok"})
@@ -222,8 +224,8 @@ class SimulatedSource:
         down = self._down(tray, now_s) and (tray, gpu, link) == CULPRIT
         weak = self._scenario == "link-degraded" and (tray, gpu, link) == WEAK_LINK
         if not down:
-            for way in ("tx", "rx"):
-                yield _value(way, self._link_rate(tray, gpu, link, way, now_s), labels)
+            for direction in ("tx", "rx"):
+                yield _value(direction, self._link_rate(tray, gpu, link, direction, now_s), labels)
         if history:
             return
         yield _value("state", 1, labels | {"state": "down" if down else "active"})

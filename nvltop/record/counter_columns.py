@@ -37,8 +37,8 @@ class CounterColumns:
         self._shape = shape
         values = shape.tx_bytes + shape.rx_bytes
         self._missing = [(place, value) for place, value in enumerate(values) if isinstance(value, Missing)]
-        ways = _known(shape.tx_bytes), _known(shape.rx_bytes)
-        self._parts = _Part(ways, -KIB), _Part((len(shape.stamp_us),), -1)
+        directions = _known(shape.tx_bytes), _known(shape.rx_bytes)
+        self._parts = _Part(directions, -KIB), _Part((len(shape.stamp_us),), -1)
 
     def add(self, data: LinkCounters) -> bool:
         """Add counters, unless their shape differs or one has over 63 bits; return whether it did."""
@@ -77,10 +77,10 @@ class CounterColumns:
     def pack(self, numbers: Numbers) -> Any:
         """Return the shape of the rows as a JSON value, while their numbers are put to `numbers`."""
         shape, counters = self._shape, self._parts[0]
-        ways = map(_shape_of, (shape.tx_bytes, shape.rx_bytes))
+        directions = map(_shape_of, (shape.tx_bytes, shape.rx_bytes))
         rows = len(counters.numbers) // counters.width
         parts = [part.pack(rows, numbers) for part in self._parts]
-        return [shape.counter.value, shape.scope.value, *ways, rows, parts]
+        return [shape.counter.value, shape.scope.value, *directions, rows, parts]
 
 
 class _Part:

@@ -160,7 +160,7 @@ class RunObserver:
     def _gpu(
         self, before: GpuFrame | None, g: GpuFrame, first: Frame, last: Frame, duration_s: float
     ) -> GpuSummary:
-        tx, rx = (_moved(before, g, way) for way in ("tx", "rx"))
+        tx, rx = (_moved(before, g, direction) for direction in ("tx", "rx"))
         ceiling, speed = g.nvlink.ceiling, g.nvlink.speed_bytes_per_s
         practical = ceiling * speed if known(ceiling) and known(speed) else Missing("no NVLink speed")
         at_limit = dict(last.at_limit_s).get(g.gpu.uuid, 0.0) - dict(first.at_limit_s).get(g.gpu.uuid, 0.0)
@@ -196,7 +196,7 @@ def _between_s(before: GpuFrame | None, after: GpuFrame, passed_s: float) -> May
     return between_s if between_s > 0 else NOT_READ_BEFORE
 
 
-def _moved(before: GpuFrame | None, after: GpuFrame, way: str) -> Maybe[int]:
+def _moved(before: GpuFrame | None, after: GpuFrame, direction: str) -> Maybe[int]:
     """Return the bytes that a GPU sent (`tx`) or received (`rx`) over NVLink between two frames."""
     if after.state != "ok":
         return Missing(after.state_reason)
@@ -206,7 +206,7 @@ def _moved(before: GpuFrame | None, after: GpuFrame, way: str) -> Maybe[int]:
     pairs = [(before.nvlink, after.nvlink)] if whole else list(zip(before.links, after.links, strict=False))
     moved = 0
     for old, new in pairs:
-        a, b = (getattr(of, f"{way}_bytes_total") for of in (old, new))
+        a, b = (getattr(of, f"{direction}_bytes_total") for of in (old, new))
         if isinstance(a, Missing):
             return a if isinstance(b, Missing) else NOT_READ_BEFORE
         if isinstance(b, Missing):

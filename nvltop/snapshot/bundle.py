@@ -123,11 +123,11 @@ def _series(
     series: dict[tuple[str, str], Sequence[float]] = {}
     step_s = 1.0
     for real, alias in zip(frame.gpus, shown.gpus, strict=True):
-        for way in SERIES_KEYS:
-            step, values = history.sum_over([(real.gpu.uuid, None, way)], wanted_s)
+        for direction in SERIES_KEYS:
+            step, values = history.sum_over([(real.gpu.uuid, None, direction)], wanted_s)
             each = max(1, math.ceil(len(values) / SERIES_COLUMNS))
             step_s = float(step * each)
-            series[alias.gpu.uuid, way] = _means(values, each)
+            series[alias.gpu.uuid, direction] = _means(values, each)
     return step_s, series
 
 
@@ -138,12 +138,12 @@ def _recent(
     cell_s = max(RECENT_CELL_S, frame.tick.interval_s)
     recent: dict[tuple[str, str], Sequence[float]] = {}
     for real, alias in zip(frame.gpus, shown.gpus, strict=True):
-        for way in SERIES_KEYS:
-            keys = [(real.gpu.uuid, None, way)]
+        for direction in SERIES_KEYS:
+            keys = [(real.gpu.uuid, None, direction)]
             # The newest cells may not have been read yet; without any reading all are unknown.
             until_s = max(history.read_until_s(keys), history.now_s - cell_s * RECENT_COLUMNS)
             newest = history.cell_at(until_s, cell_s) - 1
-            recent[alias.gpu.uuid, way] = history.cell_means(keys, cell_s, newest, RECENT_COLUMNS)
+            recent[alias.gpu.uuid, direction] = history.cell_means(keys, cell_s, newest, RECENT_COLUMNS)
     return cell_s, recent
 
 

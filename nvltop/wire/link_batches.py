@@ -87,9 +87,9 @@ def decode_links(
     if not _is_shape(covers, links, stamps):
         raise CodecError("a wrong number of links")
     counts, stamps_us = numbers.take(2 * links * length), numbers.take(stamps * length)
-    ways = iter_unpack(f"{links}Q", counts)
+    rows = iter_unpack(f"{links}Q", counts)
     times: Iterable[tuple[int, ...]] = iter_unpack(f"{stamps}q", stamps_us) if stamps else repeat(())
-    pairs = zip(ways, ways, strict=True)
+    pairs = zip(rows, rows, strict=True)
     found: list[Any] = [
         LinkCounters(kind, covers, tx, rx, us) for (tx, rx), us in zip(pairs, times, strict=stamps > 0)
     ]

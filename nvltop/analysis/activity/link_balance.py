@@ -101,8 +101,8 @@ class LinkBalance:
         """Add a sample of a GPU; after a gap or a reset it is the only one."""
         active = summarize(g.links).active
         tx, rx = (
-            {i: total for i in active if not isinstance(total := way[i], Missing)}
-            for way in byte_totals_of(g.links)
+            {i: total for i in active if not isinstance(total := totals[i], Missing)}
+            for totals in byte_totals_of(g.links)
         )
         before, now = (samples[-1] if samples else None), _Totals(read_s, tx, rx)
         if before and not (
@@ -125,7 +125,7 @@ def _with_planes(compared: Sequence[_Compared]) -> tuple[LinkImbalance, ...]:
     shared = {key: links for key, links in members.items() if len({o.gpu for o in links}) >= MIN_PLANE_GPUS}
     # The links of the node are counted only if some plane may lag.
     carrying = (link for c in compared for link in c.carrying) if shared else ()
-    with_traffic = Counter((_plane(remote, i), way) for remote, i, way in carrying)
+    with_traffic = Counter((_plane(remote, i), direction) for remote, i, direction in carrying)
     lagging = {key for key, links in shared.items() if len(links) >= MIN_PLANE_SHARE * with_traffic[key]}
     return tuple(o if (o.plane, o.direction) in lagging else o._replace(plane="") for o in odd)
 

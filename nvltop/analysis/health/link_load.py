@@ -34,13 +34,13 @@ def evaluate(imbalances: Sequence[LinkImbalance], by_uuid: Mapping[str, GpuFrame
 
 def _imbalance(odd: LinkImbalance, g: GpuFrame) -> Claim:
     """Return the claim that one link carries much less than the other links of its GPU."""
-    way = _verb({odd.direction})
+    verb = _verb({odd.direction})
     return Claim(
         rule="link-imbalance",
         gpu=odd.gpu,
         link=odd.link,
-        headline=f"{gpu_name(g)} link {odd.link} {way} {_part([odd])}",
-        summary=f"{gpu_name(g)} link {odd.link} {way} {_rate(odd.bytes_per_s)}, its sister links"
+        headline=f"{gpu_name(g)} link {odd.link} {verb} {_part([odd])}",
+        summary=f"{gpu_name(g)} link {odd.link} {verb} {_rate(odd.bytes_per_s)}, its sister links"
         f" {odd.usual_bytes_per_s / 1e9:.2f} GB/s each",
         escalations=ESCALATIONS,
         evidence=_evidence([odd]),

@@ -34,7 +34,7 @@ def evaluate(rule_input: RuleInput) -> RuleResult:
             claims.append(_total_only(g))
         if lacks_rates(g.links):
             by_link = enumerate(zip(*rates_of(g.links), strict=True))
-            odd = [link for link, ways in by_link if IMPLAUSIBLE_RATE in ways]
+            odd = [link for link, directions in by_link if IMPLAUSIBLE_RATE in directions]
             claims += [_implausible(rule_input, g, link) for link in odd]
         if to_gpus := summarize(g.links).gpu_links:
             claims += _ends(rule_input, g, by_uuid)

@@ -89,8 +89,8 @@ class FieldTable:
     def _table(self, board: Board) -> dict[int, FieldReader]:
         architecture = board.architecture
         table: dict[int, FieldReader] = {90: self._speed_common, 91: self._count, 146: self._remote_link}
-        for field_id, (way, raw) in TRAFFIC_FIELDS.items():
-            table[field_id] = self._traffic(board, way, raw)
+        for field_id, (direction, raw) in TRAFFIC_FIELDS.items():
+            table[field_id] = self._traffic(board, direction, raw)
         for link in range(12):
             table[FIRST_SPEED_FIELDS[link // 6] + link % 6] = self._speed_of(link)
         table[186] = lambda gpu, scope, t: self._milliwatts(self._machine.power_w(gpu, t))
@@ -113,12 +113,17 @@ class FieldTable:
             if board.c2c_links and self._machine.node.branch >= 575:
                 table |= dict.fromkeys((231, 232, 233, 234), self._c2c_zero)
             table |= {170: self._c2c_count, 171: self._c2c_up, 172: self._c2c_speed}
-            table |= {field_id: self._pcie(way, architecture) for field_id, way in PCIE_BYTE_FIELDS.items()}
+            table |= {
+                field_id: self._pcie(direction, architecture)
+                for field_id, direction in PCIE_BYTE_FIELDS.items()
+            }
         if architecture == HOPPER:
             table |= {field_id: self._error(kind) for kind, field_id in PER_LINK.items()}
         if architecture >= BLACKWELL:
             table |= {field_id: self._error(kind) for kind, field_id in NVLINK5.items()}
-            table |= {field_id: self._port_bytes(way) for field_id, way in PORT_BYTE_FIELDS.items()}
+            table |= {
+                field_id: self._port_bytes(direction) for field_id, direction in PORT_BYTE_FIELDS.items()
+            }
             if self._machine.node.branch >= 595:
                 table[294] = self._plr_blocks
             if self._machine.node.branch >= 610:
@@ -139,7 +144,7 @@ class FieldTable:
             return 0
         return NOT_SUPPORTED if not links or node.mig else INVALID_ARGUMENT
 
-    def _traffic(self, board: Board, way: str, raw: bool) -> FieldReader:
+    def _traffic(self, board: Board, direction: str, raw: bool) -> FieldReader:
         m = self._machine
 
         def answer(gpu: int, link: int, t: float) -> Answer:
@@ -148,32 +153,32 @@ class FieldTable:
             if link < links and not node.mig:
                 if not m.up(gpu, link, t):
                     return INVALID_ARGUMENT, 0, 0
-                return 0, UNSIGNED_LONG_LONG, m.counter(gpu, link, way, raw, t) // KIB
+                return 0, UNSIGNED_LONG_LONG, m.counter(gpu, link, direction, raw, t) // KIB
             if link != ALL_LINKS or not links or node.mig:
                 return self._link_error(gpu, link), 0, 0
             if not board.total_scope:
                 return NOT_SUPPORTED_ANSWER
             active = [k for k in range(links) if m.up(gpu, k, t)]
-            return 0, UNSIGNED_LONG_LONG, sum([m.counter(gpu, k, way, raw, t) for k in active]) // KIB
+            return 0, UNSIGNED_LONG_LONG, sum([m.counter(gpu, k, direction, raw, t) for k in active]) // KIB
 
         return answer
 
-    def _port_bytes(self, way: str) -> FieldReader:
+    def _port_bytes(self, direction: str) -> FieldReader:
         def answer(gpu: int, link: int, t: float) -> Answer:
             if code := self._link_error(gpu, link):
                 return code, 0, 0
-            return 0, UNSIGNED_LONG_LONG, self._machine.counter(gpu, link, way, True, t)
+            return 0, UNSIGNED_LONG_LONG, self._machine.counter(gpu, link, direction, True, t)
 
         return answer
 
-    def _pcie(self, way: str, architecture: int) -> FieldReader:
+    def _pcie(self, direction: str, architecture: int) -> FieldReader:
         """Return the reader of a PCIe byte counter.
 
         Up to Hopper it has 32 bits and wraps many times a second.
         """
 
         def answer(gpu: int, scope: int, t: float) -> Answer:
-            count = int(self._machine.pcie(gpu, way).integral(t)) + 5 * WRAP_32
+            count = int(self._machine.pcie(gpu, direction).integral(t)) + 5 * WRAP_32
             return 0, UNSIGNED_LONG_LONG, count if architecture >= BLACKWELL else count % WRAP_32
 
         return answer

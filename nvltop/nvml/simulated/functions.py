@@ -196,8 +196,8 @@ def _gauges(driver: SimulatedDriver) -> FunctionTable:
         ),
         "nvmlDeviceGetPcieThroughput": (
             (P, U, P),
-            lambda gpu, way, out: put(
-                c_uint, out, round(m.pcie(gpu, ("tx", "rx")[way]).rate(driver.t) / 1000)
+            lambda gpu, direction, out: put(
+                c_uint, out, round(m.pcie(gpu, ("tx", "rx")[direction]).rate(driver.t) / 1000)
             ),
         ),
         "nvmlDeviceGetFieldValues": ((P, c_int, P), driver.fill_fields),

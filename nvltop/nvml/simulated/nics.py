@@ -101,7 +101,7 @@ class SimulatedNics:
 
     def _port(self, i: int, spec: NicSpec, t: float) -> NicPort:
         up = not self._down(spec, t)
-        tx, rx = (self._counter(i, spec, way, t) for way in (0, 1))
+        tx, rx = (self._counter(i, spec, direction, t) for direction in (0, 1))
         beside = spec.rdma and spec.layer == "Ethernet"
         ip = COUNTER_BASE + int(CONTROL_BYTES_PER_S * t)
         return NicPort(
@@ -123,20 +123,20 @@ class SimulatedNics:
         machine = self._library.machine
         return machine.scenario == "nic-down" and spec.gpu == machine.faults.faulty_gpu and t >= FAULT_S
 
-    def _counter(self, i: int, spec: NicSpec, way: int, t: float) -> int:
+    def _counter(self, i: int, spec: NicSpec, direction: int, t: float) -> int:
         t = FAULT_S if self._down(spec, t) else t
-        moved = COUNTER_BASE * (1 + 2 * i + way) + self._flow(i, spec, way).integral(t)
+        moved = COUNTER_BASE * (1 + 2 * i + direction) + self._flow(i, spec, direction).integral(t)
         return int(moved) // 4 * 4 if spec.rdma else int(moved)
 
-    def _flow(self, i: int, spec: NicSpec, way: int) -> Flow:
+    def _flow(self, i: int, spec: NicSpec, direction: int) -> Flow:
         if not spec.rdma:
-            return Constant(CONTROL_BYTES_PER_S * (1 + way))
+            return Constant(CONTROL_BYTES_PER_S * (1 + direction))
         if not self._library.machine.busy:
             return Constant()
         if spec.gpu is None:
-            return Constant(STORAGE_BYTES_PER_S * way)
+            return Constant(STORAGE_BYTES_PER_S * direction)
         high = BURST_SHARE * spec.gbit * 1e9 / 8 * (1 - 0.003 * i)
-        bursts = Bursts(0.002 * high, high, PERIOD_S, DUTY, PHASE_S, 0.01, 4.1 + 0.3 * i + 0.7 * way)
+        bursts = Bursts(0.002 * high, high, PERIOD_S, DUTY, PHASE_S, 0.01, 4.1 + 0.3 * i + 0.7 * direction)
         return self._library.machine.until_hang(bursts)
 
     def _errors(self, spec: NicSpec, t: float) -> dict[str, Maybe[int]]:

@@ -120,10 +120,10 @@ def _gpm(driver: SimulatedDriver) -> FunctionTable:
     def value(metric: int, gpu: int, start_s: float, end_s: float) -> float | None:
         if unit := GPM_UNITS.get(metric):
             return 100 * machine.mean_activity(gpu, unit, start_s, end_s)
-        if way := GPM_PCIE.get(metric):
-            flow = machine.pcie(gpu, way)
-        elif (way := GPM_C2C.get(metric)) and machine.node.boards[gpu].c2c_links:
-            flow = machine.c2c(gpu, way)
+        if direction := GPM_PCIE.get(metric):
+            flow = machine.pcie(gpu, direction)
+        elif (direction := GPM_C2C.get(metric)) and machine.node.boards[gpu].c2c_links:
+            flow = machine.c2c(gpu, direction)
         else:
             return None
         return (flow.integral(end_s) - flow.integral(start_s)) / (end_s - start_s) / MIB

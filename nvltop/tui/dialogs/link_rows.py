@@ -102,7 +102,7 @@ def _charts(view: ViewState, g: GpuFrame, link: Link, width: int, height: int) -
     window = f"last {seconds:g} s, full height {or_reason(full, view.unit.text)}"
     if known(g.nvlink.ceiling):
         window += " (NCCL max)"
-    tx, rx = (_rate(view, g, link, way) for way in ("tx", "rx"))
+    tx, rx = (_rate(view, g, link, direction) for direction in ("tx", "rx"))
     texts = [f"TX, above RX: {tx}{_span(g, link)}", f"RX: {rx}{SEPARATOR}{window}"]
     above, below = (fit([(fit_text(text, width, view.glyphs), "caption")], width) for text in texts)
     return [above, *(fill(line, cells, width) for line in lines), below]
@@ -115,8 +115,8 @@ def _span(g: GpuFrame, link: Link) -> str:
     return f"{SEPARATOR}mean of the last {g.span_s[1] - g.span_s[0]:.2g} s"
 
 
-def _rate(view: ViewState, g: GpuFrame, link: Link, way: str) -> str:
-    now, rate = link.tx_bytes_per_s if way == "tx" else link.rx_bytes_per_s, data_rate(g, link)
+def _rate(view: ViewState, g: GpuFrame, link: Link, direction: str) -> str:
+    now, rate = link.tx_bytes_per_s if direction == "tx" else link.rx_bytes_per_s, data_rate(g, link)
     full, base = (rate, "data rate") if known(rate) else (link.speed_bytes_per_s, "speed")
     if link.state is LinkState.DOWN:
         return "nothing, the link is down"

@@ -43,8 +43,8 @@ def rows(view: ViewState, device: str, port: int, width: int, height: int, top: 
     out = [fit([(name, "title")], width, "title")]
     out += [fit([(fit_text(text, width, view.glyphs), "")], width) for text in _facts(view, f)]
     out += [fit([(fit_text(text, width, view.glyphs), role)], width) for text, role in findings]
-    for way, rate in (("tx", f.tx_bytes_per_s), ("rx", f.rx_bytes_per_s)):
-        out += _chart(view, f, way, rate, width, chart)
+    for direction, rate in (("tx", f.tx_bytes_per_s), ("rx", f.rx_bytes_per_s)):
+        out += _chart(view, f, direction, rate, width, chart)
     head = f"{'COUNTERS':{KIND_WIDTH}}{'LIFETIME':>9}{'START+':>8}{'PER MIN':>9}  CHANGED"
     out.append(fit([(head, "title")], width, "title"))
     room = max(0, height - len(out))
@@ -68,7 +68,9 @@ def _facts(view: ViewState, f: NicFrame) -> list[str]:
     return [SEPARATOR.join(displayable(part, UNICODE) for part in line if part) for line in parts]
 
 
-def _chart(view: ViewState, f: NicFrame, way: str, rate: Maybe[float], width: int, height: int) -> list[Row]:
+def _chart(
+    view: ViewState, f: NicFrame, direction: str, rate: Maybe[float], width: int, height: int
+) -> list[Row]:
     speed = f.port.rate_bytes_per_s
     seconds = min(width, FINE_SECONDS - 1)
     if isinstance(rate, Missing):
@@ -76,10 +78,17 @@ def _chart(view: ViewState, f: NicFrame, way: str, rate: Maybe[float], width: in
     else:
         share = f", {percent(rate / speed, 0)} % of speed" if known(speed) and speed else ""
         text = f"{view.unit.text(rate)}{share}"
-    head = f"{way.upper()} {text}{SEPARATOR}last {seconds} s, full is {or_reason(speed, view.unit.text)}"
-    values = view.history.second_means((f.nic.device, f.port.port, way), view.history.bucket - 1, seconds)
+    head = (
+        f"{direction.upper()} {text}{SEPARATOR}last {seconds} s, full is {or_reason(speed, view.unit.text)}"
+    )
+    values = view.history.second_means(
+        (f.nic.device, f.port.port, direction), view.history.bucket - 1, seconds
+    )
     caption = fit([(fit_text(head, width, view.glyphs), "caption")], width)
-    return [caption, *(fit([(line, way)], width) for line in bar_chart(values, speed, height, view.glyphs))]
+    return [
+        caption,
+        *(fit([(line, direction)], width) for line in bar_chart(values, speed, height, view.glyphs)),
+    ]
 
 
 def counters(f: NicFrame) -> list[TextRun]:

@@ -105,9 +105,9 @@ class DetailPage(ListTab[R]):
         if spark < MIN_SPARK or self.detail is None:
             return []
         runs: list[TextRun] = []
-        for way in ("tx", "rx"):
-            values = self.detail.histories.get((self.name_of(item), way), ())
-            runs += [(sparkline(values, item.speed, spark, self.view.glyphs), way), (" ", "")]
+        for direction in ("tx", "rx"):
+            values = self.detail.histories.get((self.name_of(item), direction), ())
+            runs += [(sparkline(values, item.speed, spark, self.view.glyphs), direction), (" ", "")]
         return runs
 
     def tail_title(self) -> str:

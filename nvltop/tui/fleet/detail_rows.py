@@ -121,18 +121,18 @@ def charts(
         return []
     rows: list[Row] = []
     span_s = STEPS * detail.history_step_s
-    for way in ("tx", "rx"):
-        values = detail.histories.get((key, way), ())
+    for direction in ("tx", "rx"):
+        values = detail.histories.get((key, direction), ())
         highest = max((v for v in values if not math.isnan(v)), default=0.0)
         full: Maybe[float] = speed if known(speed) and speed > 0 else highest or 1.0
         wide = max(1, width // STEPS)
         stretched = [value for value in values for _ in range(wide)]
         head = (
-            f"{way.upper()} {title} · last {duration(span_s)}, full is {view.unit.text(full)}"
+            f"{direction.upper()} {title} · last {duration(span_s)}, full is {view.unit.text(full)}"
             if values
-            else f"{way.upper()} {title} · no history"
+            else f"{direction.upper()} {title} · no history"
         )
         rows.append(fit([(fit_text(head, width, view.glyphs), "caption")], width))
         drawn = bar_chart(stretched, full, lines, view.glyphs) if values else [""] * lines
-        rows += [fit([(line, way)], width) for line in drawn]
+        rows += [fit([(line, direction)], width) for line in drawn]
     return rows

@@ -27,7 +27,7 @@ def header(view: FleetViewState, width: int) -> list[Row]:
     """Return the four rows of the header: sums, source, the worst finding, what began or is wrong."""
     left = max(0, min(width // METERS_SHARE, width - len(MARGIN) - MIN_TEXT_WIDTH))
     fleet = view.fleet
-    meters = [_meter(view, way) for way in ("TX", "RX")] if fleet.nodes else []
+    meters = [_meter(view, direction) for direction in ("TX", "RX")] if fleet.nodes else []
     number = number_width(meters)
     texts = [_sums(fleet), _source(view), _findings(fleet), _events(view)]
     rows = []
@@ -40,11 +40,11 @@ def header(view: FleetViewState, width: int) -> list[Row]:
     return rows
 
 
-def _meter(view: FleetViewState, way: str) -> BarMeter:
+def _meter(view: FleetViewState, direction: str) -> BarMeter:
     domains = view.fleet.domains
-    moved = PartialSum.of(d.tx if way == "TX" else d.rx for d in domains)
+    moved = PartialSum.of(d.tx if direction == "TX" else d.rx for d in domains)
     limit = PartialSum.of(d.limit for d in domains)
-    unknown = sum((d.tx if way == "TX" else d.rx).unknown for d in domains)
+    unknown = sum((d.tx if direction == "TX" else d.rx).unknown for d in domains)
     share: Maybe[float] = Missing("unknown")
     if (
         known(moved.value)
@@ -54,7 +54,7 @@ def _meter(view: FleetViewState, way: str) -> BarMeter:
     ):
         share = moved.value / limit.value
     text = view.unit.text(moved.value) + (f"+{unknown}?" if unknown and known(moved.value) else "")
-    return BarMeter(way, share, text, way.lower())
+    return BarMeter(direction, share, text, direction.lower())
 
 
 def _sums(fleet: FleetView) -> TextRun:

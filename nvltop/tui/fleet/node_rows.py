@@ -124,10 +124,10 @@ def tail(node: Node, width: int, view: FleetViewState) -> list[TextRun]:
     text_width, spark_width = tail_widths(width)
     text, role = worst(node, text_width)
     runs: list[TextRun] = [(fit_text(text, text_width, view.glyphs).ljust(text_width), role)]
-    for way in ("tx", "rx") if spark_width else ():
-        values = view.fleet.histories.get((node.key, way), NO_HISTORY)
+    for direction in ("tx", "rx") if spark_width else ():
+        values = view.fleet.histories.get((node.key, direction), NO_HISTORY)
         line = sparkline(values, node.limit, spark_width, view.glyphs)
-        runs += [(" ", ""), (line, "dim" if node.silent else way)]
+        runs += [(" ", ""), (line, "dim" if node.silent else direction)]
     return runs
 
 
@@ -146,7 +146,10 @@ def tail_title(width: int, view: FleetViewState) -> str:
     if not spark_width:
         return head
     step = duration(view.fleet.history_step_s) if view.fleet.history_step_s else ""
-    names = [f"{way} (column: {step})" if spark_width > 18 and step else way for way in ("TX", "RX")]
+    names = [
+        f"{direction} (column: {step})" if spark_width > 18 and step else direction
+        for direction in ("TX", "RX")
+    ]
     return " ".join((head, *(name.ljust(spark_width) for name in names)))
 
 

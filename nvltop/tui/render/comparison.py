@@ -25,8 +25,8 @@ def heading(view: ViewState, baseline: Baseline) -> str:
     name = baseline.name if view.alias is str else "a file"
     when = ""
     if baseline.time_s is not None and over_s is not None:
-        way = "ago" if over_s >= 0 else "later"
-        when = f" of {moment(baseline.time_s, view.frame.tick.wall_s)} ({duration(abs(over_s))} {way})"
+        direction = "ago" if over_s >= 0 else "later"
+        when = f" of {moment(baseline.time_s, view.frame.tick.wall_s)} ({duration(abs(over_s))} {direction})"
     counts = ["counts are not subtracted"] if baseline.incomparable else []
     return SEPARATOR.join((f"Compared with {name}{when}", baseline.node, *counts, baseline.reason))
 

@@ -73,7 +73,8 @@ def rows(
     main_height = height - 2 - lines * part_height
     out = [_title(view, wanted.subject, wanted, shown, width)]
     series = [
-        cache.columns(view.history, series_keys(view, wanted.subject, way), shown) for way in ("tx", "rx")
+        cache.columns(view.history, series_keys(view, wanted.subject, direction), shown)
+        for direction in ("tx", "rx")
     ]
     out.append(_values(view, wanted, shown, series, width))
     main = _chart(view, wanted, wanted.subject, shown, series, width)
@@ -150,7 +151,10 @@ def _small_chart(
 
 def _series(view: ViewState, cache: SeriesCache, subject: Subject, shown: Window) -> list[list[Column]]:
     """Return the columns of TX and RX."""
-    return [cache.columns(view.history, series_keys(view, subject, way), shown) for way in ("tx", "rx")]
+    return [
+        cache.columns(view.history, series_keys(view, subject, direction), shown)
+        for direction in ("tx", "rx")
+    ]
 
 
 def _style(view: ViewState) -> SparkStyle:
@@ -184,10 +188,10 @@ def _values(
     when = datetime.fromtimestamp(max(0.0, _wall(view, at_s))).strftime("%H:%M:%S")
     texts = [when]
     values = []
-    for way, columns in zip(("TX", "RX"), series, strict=True):
+    for direction, columns in zip(("TX", "RX"), series, strict=True):
         column = columns[place] if 0 <= place < len(columns) else Column()
-        values.append(f"{way} {_value(view.unit, column)}")
-    if values == [f"{way} {NOT_KNOWN}" for way in ("TX", "RX")]:
+        values.append(f"{direction} {_value(view.unit, column)}")
+    if values == [f"{direction} {NOT_KNOWN}" for direction in ("TX", "RX")]:
         texts.append("no reading of the traffic at this time")
     else:
         texts.append(f"{'  '.join(values)} {view.unit.name}")

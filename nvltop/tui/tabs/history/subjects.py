@@ -52,11 +52,11 @@ def parts(view: ViewState, subject: Subject) -> list[Subject]:
     return [other, *nics, *(Subject(g.gpu.uuid, pcie=subject.pcie) for g in view.gpus)]
 
 
-def series_keys(view: ViewState, subject: Subject, way: str) -> tuple[SeriesKey, ...]:
+def series_keys(view: ViewState, subject: Subject, direction: str) -> tuple[SeriesKey, ...]:
     """Return the series whose sum is the traffic of a subject in one direction, `tx` or `rx`."""
     if subject.nic:
-        return tuple((f.nic.device, f.port.port, way) for f in _ports(view, subject))
-    name = f"pcie_{way}" if subject.pcie else way
+        return tuple((f.nic.device, f.port.port, direction) for f in _ports(view, subject))
+    name = f"pcie_{direction}" if subject.pcie else direction
     if subject.gpu:
         return ((subject.gpu, None if subject.pcie else subject.link, name),)
     # A GPU without NVLink has no part in the traffic of the links.

@@ -109,10 +109,10 @@ def _lines(
     mark, role = view.finding_mark(g.gpu.uuid)
     blank: TextRun = (" " * LABEL_WIDTH, "")
     lines: list[list[TextRun]] = []
-    for way in ("tx", "rx"):
-        label = f"{g.gpu.index}{mark}".rjust(4) if way == "tx" else " " * 4
-        text: list[TextRun] = [(label, role or "bold"), (f" {way.upper()} ", way)]
-        cells, columns = _cells_and_columns(view, g, way, at, odd)
+    for direction in ("tx", "rx"):
+        label = f"{g.gpu.index}{mark}".rjust(4) if direction == "tx" else " " * 4
+        text: list[TextRun] = [(label, role or "bold"), (f" {direction.upper()} ", direction)]
+        cells, columns = _cells_and_columns(view, g, direction, at, odd)
         if chosen is not None and 0 <= (place := chosen - at.first_link) < len(cells):
             cells = [*cells]
             cells[place] = cells[place][0], "selected"
@@ -120,7 +120,7 @@ def _lines(
         high.append((" " * sum(len(text) for text, _ in columns), ""))
         others = [[blank, *high] for _ in range(at.height - 1)]
         text += [*cells, *columns]
-        lines += [*others, text] if way == "tx" else [text, *others]
+        lines += [*others, text] if direction == "tx" else [text, *others]
     return lines
 
 
@@ -135,17 +135,17 @@ def _remote_ends(view: ViewState, g: GpuFrame, at: LinksLayout) -> list[TextRun]
 
 
 def _cells_and_columns(
-    view: ViewState, g: GpuFrame, way: str, at: LinksLayout, odd: OddCells
+    view: ViewState, g: GpuFrame, direction: str, at: LinksLayout, odd: OddCells
 ) -> tuple[list[TextRun], list[TextRun]]:
     """Return the cells and the columns of one direction, or the reason why there are none."""
     if g.state != "ok" or not g.links:
         text, role = _no_cells(g)
-        return [], [(fit_text(text, MAX_REASON_WIDTH, view.glyphs) if way == "tx" else "", role)]
+        return [], [(fit_text(text, MAX_REASON_WIDTH, view.glyphs) if direction == "tx" else "", role)]
     key = (_state_key(g), at.first_link, at.links, at.cell, at.remote, at.columns, odd, view.unit, g.stale)
     return view.cache.parts.get(
-        ("links", g.gpu.uuid, way),
+        ("links", g.gpu.uuid, direction),
         (*key, view.finding_marks),
-        lambda: (_cells(view, g, way, at, odd), merge_runs(_columns(view, g, way, at))),
+        lambda: (_cells(view, g, direction, at, odd), merge_runs(_columns(view, g, direction, at))),
     )
 
 
@@ -169,7 +169,7 @@ def _state_key(g: GpuFrame) -> tuple[object, ...]:
     return links.summary, g.mean_span_s, newest, nvlink.errors_total, nvlink.errors_since_start
 
 
-def _cells(view: ViewState, g: GpuFrame, way: str, at: LinksLayout, odd: OddCells) -> list[TextRun]:
+def _cells(view: ViewState, g: GpuFrame, direction: str, at: LinksLayout, odd: OddCells) -> list[TextRun]:
     """Return the visible cells of one direction of a GPU, and blank ones for links that it does not have."""
     index_of = {other.gpu.uuid: other.gpu.index for other in view.frame.gpus} if at.remote else {}
     shown = range(at.first_link, at.first_link + at.links)
@@ -181,10 +181,10 @@ def _cells(view: ViewState, g: GpuFrame, way: str, at: LinksLayout, odd: OddCell
             cells.append((" " * at.cell, ""))
             continue
         link = g.links[k]
-        text, role = _cell(view, g, link, way, WIDE_CELL if at.remote else at.cell, odd, risen)
+        text, role = _cell(view, g, link, direction, WIDE_CELL if at.remote else at.cell, odd, risen)
         if at.remote:
             there = index_of.get(link.remote.gpu or "")
-            end = "" if there is None else f"{'>' if way == 'tx' else '<'}{there}"
+            end = "" if there is None else f"{'>' if direction == 'tx' else '<'}{there}"
             number, sign = (text[:-1], text[-1]) if text[-1] in " !?" else (text, "")
             text = f"{number}{end}{sign}".ljust(at.cell)
         cells.append((text, role))
@@ -192,10 +192,16 @@ def _cells(view: ViewState, g: GpuFrame, way: str, at: LinksLayout, odd: OddCell
 
 
 def _cell(
-    view: ViewState, g: GpuFrame, link: Link, way: str, width: int, odd: OddCells, risen: Collection[int]
+    view: ViewState,
+    g: GpuFrame,
+    link: Link,
+    direction: str,
+    width: int,
+    odd: OddCells,
+    risen: Collection[int],
 ) -> TextRun:
     """Return a cell of a link in `width` columns."""
-    is_odd = (g.gpu.uuid, link.index, way) in odd
+    is_odd = (g.gpu.uuid, link.index, direction) in odd
     mark, severity = _mark(view, g.gpu.uuid, link, risen)
     if link.state is LinkState.DOWN:
         if not is_odd:
@@ -205,7 +211,7 @@ def _cell(
     if link.state in STATE_CODES:
         role = "dim" if link.state is LinkState.SLEEP else "warn"
         return _state(STATE_CODES[link.state], width), role
-    share = _share(link, way)
+    share = _share(link, direction)
     if isinstance(share, Missing):
         return f"{UNKNOWN.rjust(width - 1)}{mark}", "warn"
     sign = "!" if is_odd else mark
@@ -229,8 +235,8 @@ def _heat(g: GpuFrame, share: float) -> str:
     return heat_role(share / ceiling if known(ceiling) and ceiling else share)
 
 
-def _share(link: Link, way: str) -> Maybe[float]:
-    moved = link.mean_tx_bytes_per_s if way == "tx" else link.mean_rx_bytes_per_s
+def _share(link: Link, direction: str) -> Maybe[float]:
+    moved = link.mean_tx_bytes_per_s if direction == "tx" else link.mean_rx_bytes_per_s
     speed = link.speed_bytes_per_s
     if isinstance(moved, Missing):
         return moved
@@ -252,12 +258,12 @@ def _risen(errors: ErrorsByLink) -> frozenset[int]:
     )
 
 
-def _columns(view: ViewState, g: GpuFrame, way: str, at: LinksLayout) -> list[TextRun]:
+def _columns(view: ViewState, g: GpuFrame, direction: str, at: LinksLayout) -> list[TextRun]:
     """Return sum, share of the ceiling, errors and range of one direction of a GPU."""
-    moved = g.nvlink.mean_tx_bytes_per_s if way == "tx" else g.nvlink.mean_rx_bytes_per_s
+    moved = g.nvlink.mean_tx_bytes_per_s if direction == "tx" else g.nvlink.mean_rx_bytes_per_s
     speed, ceiling = g.nvlink.speed_bytes_per_s, g.nvlink.ceiling
     full = speed * ceiling if known(speed) and known(ceiling) else 0.0
-    shares = [s for k in g.links if k.state is not LinkState.DOWN and known(s := _share(k, way))]
+    shares = [s for k in g.links if k.state is not LinkState.DOWN and known(s := _share(k, direction))]
     old = "dim" if g.stale else ""
     runs: list[TextRun] = []
     for column in at.columns:
@@ -274,7 +280,9 @@ def _columns(view: ViewState, g: GpuFrame, way: str, at: LinksLayout) -> list[Te
             )
         else:
             rose = known(n := g.nvlink.errors_since_start) and n > 0
-            text, role = ("", "") if way == "rx" else (count(g.nvlink.errors_total), "error" if rose else old)
+            text, role = (
+                ("", "") if direction == "rx" else (count(g.nvlink.errors_total), "error" if rose else old)
+            )
         runs += [(" ", ""), (column.pad(text), role)]
     return runs
 

@@ -70,9 +70,9 @@ def odd_cells(frame: Frame) -> OddCells:
     cells: set[tuple[str, int, str]] = set()
     for finding, _ in about_links(frame):
         if finding.rule in LINK_RULES or finding.rule in RATE_RULES:
-            direction = finding.evidence.get("direction")
-            ways = [way for way in ("tx", "rx") if direction in (None, way)]
-            cells.update(product(_gpus(frame, finding), _links(finding), ways))
+            odd = finding.evidence.get("direction")
+            directions = [direction for direction in ("tx", "rx") if odd in (None, direction)]
+            cells.update(product(_gpus(frame, finding), _links(finding), directions))
     return frozenset(cells)
 
 

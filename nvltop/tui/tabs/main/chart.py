@@ -28,9 +28,8 @@ def rows(view: ViewState, width: int, height: int) -> list[Row]:
     # A GPU without NVLink has no part in its traffic.
     linked = [g for g in fresh if known(up := g.nvlink.links_up) and up > 0]
     gpus = linked or fresh
-    tx, rx = (
-        tuple((g.gpu.uuid, None, way if linked else f"pcie_{way}") for g in gpus) for way in ("tx", "rx")
-    )
+    names = ("tx", "rx") if linked else ("pcie_tx", "pcie_rx")
+    tx, rx = (tuple((g.gpu.uuid, None, name) for g in gpus) for name in names)
     full, name = full_scale(gpus, bool(linked))
     unread = [g for g in view.frame.gpus if g.state != "ok" or (linked and not known(g.nvlink.links_up))]
     read = f" of {len(gpus)} of {len(gpus) + len(unread)} GPUs" if unread else ""
