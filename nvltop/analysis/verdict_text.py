@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from nvltop.analysis.activity.decision import HALF_THE_TIME, MOSTLY_AT_LIMIT, STATE_SLACK
 from nvltop.formatting import age
 from nvltop.model import MAX_HEADLINE, Job, Judgement, Limit, Missing, Overlap, known
 from nvltop.text import counted
@@ -15,8 +16,6 @@ BUSY_AT_LIMIT: Final = 0.75
 """Share of the time with traffic above which all of it counts as at the limit."""
 FULLY_EXPOSED: Final = 0.85
 """Exposed share of the communication above which it is called exposed, without the share."""
-MIN_LIMIT_SHARE: Final = 0.8
-"""Share of the time at the limit above which it is reported in full, whatever the overlap is."""
 LIMIT_STATES: Final = ("limits", "limits-part", "may-limit")
 """States in which NVLink limits or may limit the job."""
 OTHER_LIMITS: Final = {"pcie": "PCIe limits the job", "nic": "A NIC limits the job"}
@@ -48,12 +47,27 @@ def time_phrase(j: Judgement, short: bool = False) -> str:
 
 def limit_share(j: Judgement) -> float:
     """Return the share of the time that NVLink limits or may limit: the exposed part, if known."""
-    near = j.at_limit if known(j.at_limit) else 0.0
-    if known(j.busy) and near >= BUSY_AT_LIMIT * j.busy:
-        near = j.busy  # the edges of a burst belong to the burst
+    near = _near_share(j)
     if j.state in ("limits", "limits-part") and known(j.overlap) and j.overlap.confidence != "possible":
-        return max(near * j.overlap.exposed, near if j.state == "limits" and near >= MIN_LIMIT_SHARE else 0.0)
+        return near if _limits_in_full(j, near) else near * j.overlap.exposed
     return near
+
+
+def _near_share(j: Judgement) -> float:
+    """Return the share of the time at the limit; the edges of a burst belong to the burst."""
+    near = j.at_limit if known(j.at_limit) else 0.0
+    return j.busy if known(j.busy) and near >= BUSY_AT_LIMIT * j.busy else near
+
+
+def _limits_in_full(j: Judgement, near: float) -> bool:
+    """Return whether NVLink limits the job although computing goes on during most of its traffic.
+
+    `near` is the share of the time at the limit.
+    """
+    if j.state != "limits" or isinstance(j.overlap, Missing):
+        return False
+    # A job keeps its state while the shares are within the slack of it.
+    return near >= MOSTLY_AT_LIMIT or near * j.overlap.exposed < HALF_THE_TIME - STATE_SLACK
 
 
 def of_nccl_max(j: Judgement, share: float, named: bool = False) -> str:
@@ -235,6 +249,8 @@ def _cost(j: Judgement) -> str:
         shown = f"{seen}: the communication is {_exposed(overlap)}"
         if overlap.confidence == "possible":
             return f"{_cost_range(j, busy)} (probably near the first: {seen})"
+        if _limits_in_full(j, _near_share(j)) and overlap.exposed < FULLY_EXPOSED:
+            return f"computing goes on meanwhile ({seen}), but the job cannot be faster than its traffic"
         if j.step_s is None:
             return f"{shown}, it costs about {percent(busy * overlap.exposed)} of the time"
         left = seconds(j.step_s * (1 - busy * overlap.exposed))

@@ -158,6 +158,23 @@ def test_the_sentence_of_a_job_whose_communication_is_exposed():
     )
 
 
+@pytest.mark.parametrize("near", [0.79, 0.83])
+@pytest.mark.parametrize("step_s", [None, 5.0])
+def test_links_at_their_limit_most_of_the_time_limit_a_job_that_computes_meanwhile(near, step_s):
+    """A job keeps its state while the shares vary around 80 %; it was said to be limited 0% of the time."""
+    overlap = Overlap("tensor cores", 0.2, 0.2, 0.0)
+    found = judgement(
+        "limits", step_s=step_s, busy=near, at_limit=near, at_limit_most=near, overlap=overlap
+    )
+    time = "the time" if step_s is None else "each 5.0 s step"
+    job = "the job " if step_s is None else ""
+    assert verdict_text.headline(found, INDEX) == f"NVLink limits {job}{near:.0%} of {time}"
+    assert verdict_text.summary(found, INDEX, {}) == (
+        f"{near:.0%} of {time} moves data at 96% of NCCL max; computing goes on meanwhile (tensor cores 20%"
+        " while the links are busy, 20% otherwise), but the job cannot be faster than its traffic"
+    )
+
+
 def test_bus_bandwidth_has_two_readings_that_differ_by_the_formula():
     found = judgement(nvls_capable=True, gpus=tuple("abcdefgh"))
     busbw = job_rates.bus_bandwidth(replace(found, gpu_bytes_per_s=309e9))
