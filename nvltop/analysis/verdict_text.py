@@ -33,9 +33,9 @@ def seconds(value: float) -> str:
 
 
 def fit_headline(texts: Sequence[str], suffix: str = "") -> str:
-    """Return the first text that fits into a headline with `suffix`, else the last one truncated."""
+    """Return the first text that fits into a headline with `suffix`, else the last one cut with a mark."""
     room = MAX_HEADLINE - len(suffix)
-    return next((t for t in texts if len(t) <= room), texts[-1][:room].rstrip()) + suffix
+    return next((t for t in texts if len(t) <= room), f"{texts[-1][: room - 1].rstrip()}…") + suffix
 
 
 def time_phrase(j: Judgement, short: bool = False) -> str:
@@ -122,12 +122,13 @@ def _headlines(j: Judgement) -> list[str]:
     if j.state == "below" and known(j.busy) and known(j.level):
         subjects = ("NVLink",) if j.links == "gpu" else ("Busiest pair", "Pair")
         busy, level = percent(j.busy), percent(j.level)
-        return [f"{what} busy {busy} {t} at {level} of max" for what in subjects for t in (long, short)]
+        whole = [f"{what} busy {busy} {t} at {level} of max" for what in subjects for t in (long, short)]
+        return [*whole, f"{subjects[-1]} busy {busy} {short}"]
     if j.state in ("light", "below"):
         quiet = "NVLink traffic is light" if j.state == "light" else "NVLink below its limit"
         if known(j.mean):
             pair = "pair at " if j.links == "pair" else ""
-            return [f"{quiet}: {pair}{percent(j.mean)} of {what}" for what in ("NCCL max", "max")]
+            return [*(f"{quiet}: {pair}{percent(j.mean)} of {what}" for what in ("NCCL max", "max")), quiet]
         return [quiet if j.state == "light" else "NVLink is busy"]
     if j.state == "silent":
         quiet = f"No NVLink traffic for {age(j.silent_s)}"
@@ -137,15 +138,16 @@ def _headlines(j: Judgement) -> list[str]:
             span = f"{j.at_limit:.0%} to {percent(j.at_limit_most)}"
             return [*(f"NVLink may limit {span} {t}" for t in (long, short)), f"NVLink may limit {span}"]
         if known(j.mean):
-            what = "NVLink" if j.links == "gpu" else "busiest pair"
-            return [f"Measuring: {what} at {percent(j.mean)} of NCCL max"]
-        return ["NVLink carries traffic; its limit is unknown"]
+            long, short = ("busiest pair", "pair") if j.links == "pair" else ("NVLink", "NVLink")
+            mean = percent(j.mean)
+            return [f"Measuring: {long} at {mean} of NCCL max", f"Measuring: {short} at {mean} of max"]
+        return ["NVLink carries traffic; its limit is unknown", "NVLink's limit is unknown"]
     if j.state == "no-traffic":
         return ["GPUs busy, no NVLink traffic"]
     return (
         ["NVLink traffic is unknown"]
         if j.state == "unknown"
-        else ["Idle: GPUs and NVLink carry next to nothing"]
+        else ["Idle: GPUs and NVLink carry next to nothing", "Idle: next to no traffic"]
     )
 
 

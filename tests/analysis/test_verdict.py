@@ -129,7 +129,9 @@ def test_headlines_are_short_and_complete(state):
     for limits, suffix, step_s in itertools.product(
         LIMITS, ("", " (+1 job)", " (+12 jobs)"), (None, 0.3, 2.0, 13.0, 59.9)
     ):
-        for values in ({}, {"gpu": "d"}, {"busy": 1.0, "level": 1.02, "at_limit": 1.0, "at_limit_most": 1.0},
+        for values in ({}, {"gpu": "d"}, {"links": "pair"}, {"links": "pair", "busy": Missing("x")},
+                       {"links": "pair", "at_limit": Missing("x")}, {"at_limit": Missing("x")},
+                       {"busy": 1.0, "level": 1.02, "at_limit": 1.0, "at_limit_most": 1.0},
                        {"busy": Missing("x"), "level": Missing("x"), "at_limit": Missing("x"),
                         "at_limit_most": Missing("x"), "mean": Missing("x")}):  # fmt: skip
             found = judgement(state, step_s=step_s, limits=limits, silent_s=4000.0, why="reasons", **values)
@@ -137,7 +139,25 @@ def test_headlines_are_short_and_complete(state):
             assert 0 < len(text) <= MAX_HEADLINE, text
             assert text.endswith(suffix), text
             assert not re.search(r"[^)%.\w]$", text), text
+            assert "…" not in text, text
             assert verdict_text.summary(found, INDEX, {})
+
+
+def test_headlines_beside_other_jobs_are_not_cut_without_a_mark():
+    """They ended in `at 26% of NCCL ma (+3 jobs)` and `at 73% of (+3 jobs)`."""
+    unclear = {"busy": Missing("x"), "level": Missing("x"), "at_limit": Missing("x"), "mean": 0.26}
+    for state, values, text in (
+        ("unclear", unclear, "Measuring: NVLink at 26% of max"),
+        ("unclear", {**unclear, "links": "pair"}, "Measuring: pair at 26% of max"),
+        (
+            "below",
+            {"links": "pair", "step_s": None, "busy": 0.39, "level": 0.73},
+            "Pair busy 39% of the time",
+        ),
+    ):
+        found = verdict_text.headline(judgement(state, **values), INDEX, " (+3 jobs)")
+        assert found == f"{text} (+3 jobs)"
+    assert verdict_text.fit_headline(["word " * 20], " (+3 jobs)").endswith(" word word… (+3 jobs)")
 
 
 def test_the_sentence_of_a_job_whose_overlap_is_unknown():
@@ -163,9 +183,7 @@ def test_the_sentence_of_a_job_whose_communication_is_exposed():
 def test_links_at_their_limit_most_of_the_time_limit_a_job_that_computes_meanwhile(near, step_s):
     """A job keeps its state while the shares vary around 80 %; it was said to be limited 0% of the time."""
     overlap = Overlap("tensor cores", 0.2, 0.2, 0.0)
-    found = judgement(
-        "limits", step_s=step_s, busy=near, at_limit=near, at_limit_most=near, overlap=overlap
-    )
+    found = judgement("limits", step_s=step_s, busy=near, at_limit=near, at_limit_most=near, overlap=overlap)
     time = "the time" if step_s is None else "each 5.0 s step"
     job = "the job " if step_s is None else ""
     assert verdict_text.headline(found, INDEX) == f"NVLink limits {job}{near:.0%} of {time}"
