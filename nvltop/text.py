@@ -57,6 +57,11 @@ def width(text: str) -> int:
     return len(text) if text.isascii() else sum(map(char_width, text))
 
 
+def shortened(text: str, limit: int) -> str:
+    """Return a text of at most `limit` characters: the end of a longer one is replaced by `…`."""
+    return text if len(text) <= limit else f"{text[: limit - 1].rstrip()}…"
+
+
 def in_ascii(text: str) -> str:
     r"""Return text in ASCII, with other letters as `\xNN`, as in `clean()`."""
     if text.isascii():

@@ -5,7 +5,7 @@ import codecs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvltop.text import ASCII_SUBSTITUTES, ascii_error_handler, clean, ranges
+from nvltop.text import ASCII_SUBSTITUTES, ascii_error_handler, clean, ranges, shortened
 
 
 @given(st.text(st.characters()))
@@ -54,3 +54,11 @@ def test_short_runs_are_listed(numbers, shortest):
     lengths = [int(b) - int(a) + 1 for a, dash, b in (part.partition("-") for part in parts) if dash]
     assert all(length >= shortest for length in lengths)
     assert sum(lengths) + sum(part.isdigit() for part in parts) == len(numbers)
+
+
+@given(st.text(max_size=30), st.integers(1, 20))
+def test_a_shortened_text_is_marked(text, limit):
+    found = shortened(text, limit)
+    assert len(found) <= limit
+    assert found == text if len(text) <= limit else found.endswith("…")
+    assert text.startswith(found.removesuffix("…")) or found == text

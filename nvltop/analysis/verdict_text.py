@@ -8,7 +8,7 @@ from typing import Final
 from nvltop.analysis.activity.decision import HALF_THE_TIME, MOSTLY_AT_LIMIT, STATE_SLACK
 from nvltop.formatting import age
 from nvltop.model import MAX_HEADLINE, Job, Judgement, Limit, Missing, Overlap, known
-from nvltop.text import counted
+from nvltop.text import counted, shortened
 
 NEARLY_ALWAYS: Final = 0.97
 """Share of the time with traffic above which there is hardly any time left for anything else."""
@@ -35,7 +35,7 @@ def seconds(value: float) -> str:
 def fit_headline(texts: Sequence[str], suffix: str = "") -> str:
     """Return the first text that fits into a headline with `suffix`, else the last one cut with a mark."""
     room = MAX_HEADLINE - len(suffix)
-    return next((t for t in texts if len(t) <= room), f"{texts[-1][: room - 1].rstrip()}…") + suffix
+    return next((t for t in texts if len(t) <= room), shortened(texts[-1], room)) + suffix
 
 
 def time_phrase(j: Judgement, short: bool = False) -> str:

@@ -11,6 +11,7 @@ from nvltop.analysis.incidents.describe import decisive, where
 from nvltop.analysis.incidents.ends import normal, of_inventory
 from nvltop.analysis.incidents.roles import described
 from nvltop.model import MAX_HEADLINE, Incident, Severity, known
+from nvltop.text import shortened
 
 LASTS_S: Final = 3600.0
 """Seconds after the last line of an incident at which the finding ends, as that of an Xid does."""
@@ -49,7 +50,7 @@ def _claim(rule_input: RuleInput, incident: Incident) -> Claim:
         rule="log-fault",
         gpu=gpu.uuid if gpu else None,
         link=origin.link if gpu else None,
-        headline=f"{described(fault)} on {short}"[:MAX_HEADLINE],
+        headline=shortened(f"{described(fault)} on {short}", MAX_HEADLINE),
         summary=incident.summary.split(". ", 1)[0].rstrip("."),
         escalations=(Escalation(incident.severity),),
         evidence={"lines": len(incident.events) + incident.left_out, "origin": place},
