@@ -152,6 +152,11 @@ def duration(seconds: float) -> str:
     return f"{number:.0f} {unit}"
 
 
+def pending_phrase(wait_s: float) -> str:
+    """Return when a condition becomes a finding: `in 12 s if it lasts`; see `Pending.wait_s`."""
+    return f"in {duration(wait_s)} if it lasts" if wait_s >= 1 else "with the next readings"
+
+
 def _in_unit(seconds: float) -> tuple[float, str]:
     """Return a duration in the unit in which all texts give it, so that two of them do not differ."""
     # Up to two minutes in seconds: 91 s rounded to 2 minutes would be a third too much.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from nvltop.formatting import age, duration
+from nvltop.formatting import age, duration, pending_phrase
 from nvltop.model import Frame, GpuFrame, Severity, known, total
 from nvltop.report.incidents import event_line
-from nvltop.text import counted, noun_for
+from nvltop.text import counted, noun_for, shortened
 
 OK: Final = 0
 WARNING: Final = 1
@@ -18,6 +18,9 @@ UNKNOWN: Final = 3
 STATUS_WORDS: Final = {OK: "OK", WARNING: "WARNING", CRITICAL: "CRITICAL", UNKNOWN: "UNKNOWN"}
 SEVERITY_CODES: Final = {Severity.CRITICAL: CRITICAL, Severity.WARNING: WARNING, Severity.UNKNOWN: UNKNOWN}
 """Exit codes of severities; a notice is not an alarm and has none."""
+
+MAX_EVENT_CHARS: Final = 120
+"""Length of the event of a kernel log in the line, characters."""
 
 
 def to_check(frame: Frame, seconds: float) -> tuple[str, int]:
@@ -38,7 +41,7 @@ def to_check(frame: Frame, seconds: float) -> tuple[str, int]:
         code = SEVERITY_CODES[counted[0].severity]
     elif coming:
         text = f"too early for a verdict after {duration(seconds)}: {coming[0].finding.summary}"
-        text += f"; {coming[0].finding.severity} in {duration(coming[0].wait_s)} if it lasts (`--for`)"
+        text += f"; {coming[0].finding.severity} {pending_phrase(coming[0].wait_s)} (`--for`)"
         code = UNKNOWN
     elif unread := _unread(frame):
         text, code = f"{unread}; {_fine(frame, seconds)}", UNKNOWN
@@ -55,7 +58,7 @@ def _fatal_xid(frame: Frame) -> str:
         return ""
     newest = max(fatal, key=lambda e: e.wall_s or 0.0)
     ago = "" if newest.wall_s is None else f" {age(max(0.0, frame.tick.wall_s - newest.wall_s))} ago"
-    return f"; kernel log: {event_line(frame, newest)[:120]}{ago}"
+    return f"; kernel log: {shortened(event_line(frame, newest), MAX_EVENT_CHARS)}{ago}"
 
 
 def answered_within(frame: Frame, seconds: float) -> bool:
@@ -119,7 +122,10 @@ def _errors(frame: Frame, seconds: float) -> str:
 
 
 def _performance(frame: Frame) -> str:
-    """Return `label=value[unit];warn;crit;min;max` for each value that could be read."""
+    """Return `label=value[unit];warn;crit;min;max` for each value that could be read.
+
+    Rates are means over the window of the text report: a single reading may lie between two bursts.
+    """
     severities = [f.severity for f in frame.findings if f.caused_by is None]
     parts = [
         f"{severity}={severities.count(severity)}"
@@ -133,8 +139,8 @@ def _performance(frame: Frame) -> str:
     if nvlinks and known(up) and known(present):
         parts.append(f"links_up={up};;;0;{present}")
     for name, rates in (
-        ("tx", [n.tx_bytes_per_s for n in nvlinks if n.links_up]),
-        ("rx", [n.rx_bytes_per_s for n in nvlinks if n.links_up]),
+        ("tx", [n.mean_tx_bytes_per_s for n in nvlinks if n.links_up]),
+        ("rx", [n.mean_rx_bytes_per_s for n in nvlinks if n.links_up]),
     ):
         rate = total(rates)
         if rates and known(rate):

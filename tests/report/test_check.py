@@ -72,6 +72,27 @@ def test_a_condition_that_was_not_observed_is_ok_for_the_observed_time(bench):
     assert "watched" not in {c.name: c for c in b.run(40).checks}["clocks"].detail
 
 
+@pytest.mark.parametrize(("wait_s", "when"), [(0.0, "with the next readings"), (20.0, "in 20 s if it lasts")])
+def test_a_pending_condition_says_when_it_counts(bench, wait_s, when):
+    """It said `critical in 0 s if it lasts` where only further readings were needed."""
+    down = Finding("link-down", Severity.CRITICAL, None, 6, "It went down", headline="down")
+    line, code = to_check(replace(bench().run(2), findings=(), pending=(Pending(down, wait_s),)), 6)
+    assert code == 3
+    assert f": It went down; critical {when} (`--for`)" in line
+
+
+def test_rates_are_those_of_the_text_report(bench):
+    """They were those of the last reading: 0 between two bursts."""
+    for part in range(8):
+        b = bench()
+        frame = b.run(8 + part / 4)
+        nvlinks = [g.nvlink for g in frame.gpus]
+        found = to_check(frame, 8)[0]
+        for way in ("tx", "rx"):
+            mean = sum(getattr(n, f"mean_{way}_bytes_per_s") for n in nvlinks)
+            assert f" {way}_bytes_per_s={mean:.0f};" in found
+
+
 @pytest.mark.parametrize(
     ("severities", "pending", "code"),
     [

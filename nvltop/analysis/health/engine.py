@@ -19,7 +19,7 @@ from nvltop.analysis.health.rule import (
     RuleResult,
 )
 from nvltop.analysis.rates import max_gap_s
-from nvltop.formatting import duration
+from nvltop.formatting import duration, pending_phrase
 from nvltop.model import Check, Finding, Missing, Pending, Severity
 
 RULE_INTERVAL_S: Final = 1.0
@@ -141,8 +141,7 @@ class RuleEngine:
 
 def _pending_detail(pending: Pending) -> str:
     """Return the condition that is seen, and when it becomes a finding."""
-    wait = f"in {duration(pending.wait_s)} if it lasts" if pending.wait_s >= 1 else "with the next readings"
-    return f"{pending.finding.headline} ({pending.finding.severity} {wait})"
+    return f"{pending.finding.headline} ({pending.finding.severity} {pending_phrase(pending.wait_s)})"
 
 
 def _without_unread_gpus(summary: CheckSummary, rule_input: RuleInput, per_gpu: bool) -> CheckSummary:
