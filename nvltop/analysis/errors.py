@@ -207,6 +207,7 @@ class CounterTrack:
             per_min=recent.per_min(now_s),
             last_change_s=_age(now_s, self.changed_s),
             minutes=self._minutes,
+            window_s=min(ERROR_WINDOW_S, now_s - self.first_s),
             peak_per_s=recent.peak_per_s,
             reset_s=_age(now_s, self.reset_s),
             last_hour=recent.hour_sum,

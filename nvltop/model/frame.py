@@ -39,11 +39,13 @@ class ErrorCount:
     since_start: Maybe[int]
     """Increases since nvltop started; a reset does not lower it."""
     per_min: Maybe[float]
-    """Increases over the last minute."""
+    """Increases over the last minute, or since the first reading if that is shorter."""
     last_change_s: float | None
     """Seconds since the last increase; None if there was none."""
     minutes: int = 0
     """Bit mask of the last 30 one-minute windows with an increase; bit 0 is the current one."""
+    window_s: float = 60.0
+    """Seconds over which `per_min` counts; less in the first minute."""
     peak_per_s: float = 0.0
     """Highest rate of increase between two readings of the last minute."""
     reset_s: float | None = None

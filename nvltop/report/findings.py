@@ -66,6 +66,8 @@ def _piece(key: str, value: object) -> str:
     name = EVIDENCE_NAMES.get(key, key.removesuffix("_s").replace("_", " "))
     if isinstance(value, Mapping) and {"before", "after"} <= value.keys():
         return f"{KIND_NAMES.get(key, name)} {value['before']} to {value['after']}"
+    if key in KIND_NAMES:
+        return f"{KIND_NAMES[key]} {value}"
     if key == "counter" and isinstance(value, str):
         return f"counter of {KIND_NAMES.get(value, value)}"
     if key == "age_s" and isinstance(value, (int, float)):
@@ -74,6 +76,8 @@ def _piece(key: str, value: object) -> str:
         return f"last at {clock(value)}"
     if key.endswith("_bytes_per_s") and isinstance(value, (int, float)):
         return f"{key.removesuffix('_bytes_per_s').replace('_', ' ')} {value / 1e9:.1f} GB/s"
+    if key.endswith("_per_s") and isinstance(value, (int, float)):
+        return f"{key.removesuffix('_per_s').replace('_', ' ')} {_number(value)}/s"
     if key.endswith("_s") and isinstance(value, (int, float)):
         # Except for a step, a longer time is rounded as in the sentence above it.
         exact = key.endswith("step_s") or value < SHORT_S

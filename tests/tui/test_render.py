@@ -177,7 +177,7 @@ def test_the_cells_of_links_are_drawn_again_when_what_they_show_changes(view):
 def test_errors_that_moved_are_shown_in_the_header_and_marked(view):
     v = view("dgx-h100", "errors", 30.0)
     assert "GPU 3 link 7" in header.health(v, 54)[0][0]
-    assert "replays/min" in header.health(v, 54)[0][0]
+    assert "replays in 30 s" in header.health(v, 54)[0][0]
     spans = gpus.table(v, 80, 9, 0)[4]
     assert any(role == "error" and text.strip() for text, role in spans)
 

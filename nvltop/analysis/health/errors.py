@@ -12,6 +12,7 @@ from typing import Final
 
 from nvltop.analysis.errors import COUNTERS_UNREADABLE, NO_COUNTER_READ, SATURATED
 from nvltop.analysis.health.claim import DCGM, INFO_ONLY, NVLTOP, Claim, Escalation
+from nvltop.analysis.health.error_phrases import errors_headline, recent_errors, window_phrase
 from nvltop.analysis.health.error_rates import FastLink
 from nvltop.analysis.health.gpu_names import gpu_name, gpu_names
 from nvltop.analysis.health.outliers import Outlier, watched_note
@@ -19,7 +20,16 @@ from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult
 from nvltop.analysis.link_states import errors_by_link as counters
 from nvltop.analysis.uptime import DAY_S
 from nvltop.formatting import age, count, duration, small_number
-from nvltop.model import ErrorCount, GpuFrame, Link, Missing, Severity, first_missing, known, or_none
+from nvltop.model import (
+    ErrorCount,
+    GpuFrame,
+    Link,
+    Missing,
+    Severity,
+    first_missing,
+    known,
+    or_none,
+)
 from nvltop.model.error_kinds import error_kind
 from nvltop.text import counted
 
@@ -162,30 +172,12 @@ def _evidence(
     counts: dict[str, object] = {}
     for kind, error in errors.items():
         if known(error.total) and known(error.per_min):
-            counts[kind] = {"before": error.total - int(error.per_min), "after": error.total}
-            counts["window_s"] = 60
+            new = int(error.per_min)
+            # After a reset in the window, the lifetime counts at its ends do not differ by the errors in it.
+            reset = error.reset_s is not None and error.reset_s <= error.window_s
+            counts[kind] = new if reset else {"before": error.total - new, "after": error.total}
+            counts["window_s"] = round(error.window_s)
     return rule_input.evidence(g, "errors", **counts, **seen)
-
-
-def _recent_errors(errors: Mapping[str, ErrorCount]) -> str:
-    """Return the errors of the last minute as text: `12 replays and 3 recoveries`."""
-    parts = [
-        f"{error.per_min:.0f} {error_kind(kind).name(error.per_min)}"
-        for kind, error in errors.items()
-        if known(error.per_min) and error.per_min
-    ]
-    return " and ".join(parts)
-
-
-def _short(errors: Mapping[str, ErrorCount], minutes: int) -> str:
-    """Return the errors for a headline: `12 replays/min`, or `errors in 4 of 10 min` if the last had none."""
-    counts = {kind: e.per_min for kind, e in errors.items() if known(e.per_min) and e.per_min}
-    if not counts:
-        return f"errors in {minutes} of 10 min"
-    kind = max(counts, key=lambda k: counts[k])
-    more = " and more" if len(counts) > 1 else ""
-    number = int(counts[kind])
-    return f"{count(number, 0)} {error_kind(kind).short_name(number)}/min{more}"
 
 
 def _windows(
@@ -196,14 +188,18 @@ def _windows(
     minutes = (_minutes(errors) & TEN_MINUTES_MASK).bit_count()
     if not minutes:
         return
-    recent = _recent_errors(errors)
-    what = f"had {recent} in the last minute" if recent else f"had errors in {minutes} of the last 10 minutes"
+    recent = recent_errors(errors)
+    what = (
+        f"had {recent} in the last {window_phrase(errors)}"
+        if recent
+        else f"had errors in {minutes} of the last 10 minutes"
+    )
     more = f", and errors in {minutes} of the last 10" if recent and minutes > MAX_WARNING_MINUTES else ""
     yield Claim(
         rule=rule,
         gpu=g.gpu.uuid,
         link=link.index,
-        headline=f"{gpu_name(g)} link {link.index}: {_short(errors, minutes)}",
+        headline=errors_headline(g, link, errors, minutes),
         summary=f"{gpu_name(g)} link {link.index} {what}{more} (healthy: 0)",
         escalations=(Escalation(Severity.CRITICAL if minutes > MAX_WARNING_MINUTES else Severity.WARNING),),
         read_s=rule_input.read_s(g, "errors"),
@@ -231,8 +227,9 @@ def _crc(rule_input: RuleInput, g: GpuFrame, link: Link) -> Iterator[Claim]:
         rule="link-crc",
         gpu=g.gpu.uuid,
         link=link.index,
-        headline=f"{gpu_name(g)} link {link.index}: {_short(errors, 1)}",
-        summary=f"{gpu_name(g)} link {link.index} had {_recent_errors(errors)} in the last minute; {tail}",
+        headline=errors_headline(g, link, errors, 1),
+        summary=f"{gpu_name(g)} link {link.index} had {recent_errors(errors)} in the last"
+        f" {window_phrase(errors)}; {tail}",
         escalations=(Escalation(Severity.CRITICAL if many else Severity.WARNING),),
         read_s=rule_input.read_s(g, "errors"),
         evidence=_evidence(rule_input, g, errors, peak_per_s=round(peak, 1)),

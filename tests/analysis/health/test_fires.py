@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -11,6 +12,7 @@ from nvltop.model import Ancestor, Call, Cost, GpuUse, Problem, Process, Process
 from nvltop.nvml.session import GpuReader
 from nvltop.nvml.simulated.traffic import Constant, Stopped
 from nvltop.nvml.simulated.workload import Workload
+from nvltop.report.findings import evidence
 from nvltop.report.phrases import nvlink_line
 from nvltop.sampler.protocol import ERRORS_S
 
@@ -166,12 +168,25 @@ def test_one_replay_is_a_warning_that_ends(watched):
     w.run(3)
     answer(w.lib, 1, 161, 3, 1)
     found, _ = w.until("link-errors-legacy", 2, "warning")
-    assert found.headline == "GPU 1 link 3: 1 replay/min"
+    assert re.fullmatch(r"GPU 1 link 3: 1 replay in [3-9] s", found.headline)
+    assert re.fullmatch(r"GPU 1 link 3 had 1 replay in the last [3-9] s \(healthy: 0\)", found.summary)
+    assert found.evidence["window_s"] < 10
     w.step_s = ERRORS_S
     frame = w.run(700)
     assert rules(frame) == set()
     assert [(f.rule, f.link) for f in frame.past_findings] == [("link-errors-legacy", 3)]
     assert frame.past_findings[0].ended_s > frame.past_findings[0].began_s
+
+
+def test_counts_before_a_reset_are_not_negative(watched):
+    """The evidence was `CRC errors -833 to 56 · peak per 89 s`."""
+    w = watched("dgx-a100")
+    answer(w.lib, 3, 33, 1, lambda t: 100 * (int(t) % 9))
+    frame = w.run(50)
+    [found] = [f for f in frame.findings if f.rule == "link-crc"]
+    assert found.evidence["crc_flit"] >= 1000
+    said = evidence(found)
+    assert re.match(r"CRC errors in flits \d+00 · window \d+ s · peak 100/s · data", said), said
 
 
 def test_the_severity_of_crc_errors_depends_on_their_rate(watched):
