@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import field
-from typing import Final
+from dataclasses import field, fields, replace
+from typing import Any, Final, TypeVar
 
 from nvltop.analysis.activity.traffic_series import TrafficSpan
 from nvltop.analysis.errors import ErrorTable
@@ -49,6 +49,7 @@ from nvltop.model import (
 )
 from nvltop.model.missing import LOST_REASONS
 
+D = TypeVar("D", PcieTraffic, C2cTraffic, Fabric, LinkBer)
 PER_LINK_ONLY = Missing("counted per link")
 NO_LINK = Missing("no NVLink")
 BYTE_COUNTER: Final = "byte-counter"
@@ -126,8 +127,7 @@ class GpuTrack:
             self._throttled.add(reading.end_s, data)
             self._problem = reading.problem
             if reading.problem in LOST_REASONS:
-                # Its counters are not read any more, so nothing else would make them unknown.
-                self._errors.fail(reading.end_s, Missing(reading.problem))
+                self._lose(reading.end_s, Missing(reading.problem))
         elif isinstance(data, PcieTraffic):
             self._pcie = data
             if before is not None:
@@ -141,6 +141,15 @@ class GpuTrack:
         elif isinstance(data, Fabric):
             self._note_initialised(data.initialised_s)
             self._fabric = data
+
+    def _lose(self, time_s: float, why: Missing) -> None:
+        """Make what is not read any more, now that the GPU is lost, unknown: nothing else would."""
+        self._errors.fail(time_s, why)
+        self._pcie, self._c2c = _without_values(self._pcie, why), _without_values(self._c2c, why)
+        # A GPU that comes back was initialised again if this time differs from that one.
+        initialised_s = self._fabric.initialised_s
+        self._fabric = replace(_without_values(self._fabric, why), initialised_s=initialised_s)
+        self._ber = self._ber and _without_values(self._ber, why)
 
     def count(self, reading: Reading, data: LinkCounters, interval_s: float) -> bool:
         """Add a reading of the counters of the links; return whether it resulted in new rates."""
@@ -339,6 +348,19 @@ class GpuTrack:
         if self._cached_totals is None:
             self._cached_totals = totals(self._counters, self._summary, self._rates, self._implausible)
         return self._cached_totals
+
+
+def _without_values(data: D, why: Missing) -> D:
+    """Return a group of values with each known one replaced by the reason why it is unknown."""
+
+    def unread(value: object) -> object:
+        if isinstance(value, tuple):
+            return tuple(map(unread, value))
+        return value if isinstance(value, Missing) else why
+
+    names = [f.name for f in fields(data) if f.name != "source"]
+    changes: dict[str, Any] = {name: unread(getattr(data, name)) for name in names}
+    return replace(data, **changes)
 
 
 def _mean_or_reason(values: Sequence[float], column: int, newest: Maybe[float]) -> Maybe[float]:

@@ -12,10 +12,13 @@ from nvltop.analysis.gpu import MAX_SPANS, GpuTrack
 from nvltop.analysis.refresh import ALWAYS_FRESH
 from nvltop.model import (
     GPU_IS_LOST,
+    C2cTraffic,
     Counter,
+    Fabric,
     Gauges,
     Gpu,
     Inventory,
+    LinkBer,
     LinkCounters,
     LinkErrors,
     LinkState,
@@ -128,6 +131,25 @@ def test_the_error_counters_of_a_lost_gpu_are_unknown_although_they_are_not_read
     for link in shown.links:
         count = link.errors["crc"]
         assert {count.total, count.since_start, count.per_min, count.last_hour} == {GPU_IS_LOST}
+
+
+def test_no_value_of_a_lost_gpu_is_shown_as_that_of_now():
+    """The PCIe traffic and the state of the fabric stayed those of the last reading."""
+    node = Node()
+    node.count(0, 0, 0)
+    for data in (
+        PcieTraffic(1e9, 2e9, "byte-counter"),
+        C2cTraffic(1e9, Missing("no C2C")),
+        Fabric("completed", "success", recovery_action=0, initialised_s=5.0),
+        LinkBer((15, 15, Missing("down"))),
+    ):
+        node.track.update(Reading("GPU-1", node.now_s, node.now_s, 0.0, data))
+    node.track.update(Reading("GPU-1", node.now_s, node.now_s, 0.0, Gauges(), GPU_IS_LOST.reason))
+    shown = node.frame()
+    assert shown.pcie == PcieTraffic(GPU_IS_LOST, GPU_IS_LOST, "byte-counter")
+    assert shown.c2c == C2cTraffic(GPU_IS_LOST, Missing("no C2C"))
+    assert {shown.fabric.state, shown.fabric.status, shown.fabric.recovery_action} == {GPU_IS_LOST}
+    assert shown.ber == LinkBer((GPU_IS_LOST, GPU_IS_LOST, Missing("down")))
 
 
 @given(st.lists(st.tuples(st.integers(0, 10**9), st.booleans()), min_size=1, max_size=MAX_SPANS))
