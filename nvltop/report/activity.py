@@ -49,7 +49,9 @@ def watched_phrase(frame: Frame) -> str:
         return ""
     text = f"watched {duration(found.watched_s)}"
     judged = found.judgement
-    if judged.state in ACTIVE_STATES and judged.step_s is None and found.watched_s < STEP_VISIBLE_S:
+    # The step of a job is known before its shares are those of whole steps.
+    unknown = judged.step_s is None and not any(known(a.step) for a in frame.activity)
+    if judged.state in ACTIVE_STATES and unknown and found.watched_s < STEP_VISIBLE_S:
         text += f"; use --for {STEP_VISIBLE_S:.0f} to see the step of the job"
     return text
 

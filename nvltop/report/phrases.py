@@ -137,3 +137,16 @@ def tx_rx_or_reason(tx: Maybe[float], rx: Maybe[float], text: Callable[[float], 
     if isinstance(tx, Missing) and tx == rx:
         return f"TX and RX {or_reason(tx, text)}"
     return f"TX {or_reason(tx, text)}, RX {or_reason(rx, text)}"
+
+
+def unlisted_processes(frame: Frame) -> str:
+    """Return how many processes are not listed, and why; empty if all are."""
+    if isinstance(frame.processes, Missing):
+        return f"processes unknown: {frame.processes.reason}"
+    parts = []
+    if frame.processes.hidden:
+        several = "es are" if frame.processes.hidden > 1 else " is"
+        parts.append(f"{frame.processes.hidden} process{several} hidden: {frame.processes.hidden_reason}")
+    if isinstance(frame.processes.unread, Missing):
+        parts.append(f"processes of some GPUs unknown: {frame.processes.unread.reason}")
+    return " · ".join(parts)

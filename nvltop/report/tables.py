@@ -8,6 +8,7 @@ from typing import Final
 from nvltop.analysis.link_capacity import NO_LINK_UP, mean_link_share
 from nvltop.formatting import UNKNOWN, age, count, gb_per_s, memory, percent, rate
 from nvltop.model import (
+    NOT_READ,
     NOT_SUPPORTED,
     ErrorCount,
     Frame,
@@ -23,7 +24,7 @@ from nvltop.report import activity
 from nvltop.report.nics import nic_kind, nic_name
 from nvltop.report.nics import unknowns as nic_unknowns
 from nvltop.report.nvidia_smi import nvlink
-from nvltop.report.phrases import remote_name, text_or_unknown
+from nvltop.report.phrases import remote_name, text_or_unknown, unlisted_processes
 from nvltop.text import ranges, width
 
 DASH: Final = "-"
@@ -195,9 +196,9 @@ def jobs(frame: Frame) -> str:
         name = labels.get(found.job or "") or f"GPU {','.join(index_of[u] for u in found.gpus)}"
         if text := activity.describe(frame, found):
             lines.append(f"{name}: {text}")
-    if known(frame.processes) and frame.processes.hidden:
-        several = "es are" if frame.processes.hidden > 1 else " is"
-        lines.append(f"{frame.processes.hidden} process{several} hidden: {frame.processes.hidden_reason}")
+    unlisted = unlisted_processes(frame)
+    if unlisted and frame.processes != NOT_READ:
+        lines.append(unlisted)
     return "\n".join(lines)
 
 

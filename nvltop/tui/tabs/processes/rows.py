@@ -10,6 +10,7 @@ from nvltop.formatting import UNKNOWN, age, gib
 from nvltop.frozen import frozen
 from nvltop.model import Frame, Job, Maybe, Missing, Process, Rank, first_missing, known, total
 from nvltop.report.activity import describe
+from nvltop.report.phrases import unlisted_processes
 from nvltop.text import counted, ranges
 from nvltop.tui.render.row import SEPARATOR, Column, displayable
 from nvltop.tui.render.view_state import ViewState
@@ -148,23 +149,7 @@ def text(frame: Frame, entry: ProcessEntry, column: str) -> str:
 
 def empty(frame: Frame) -> str:
     """Return the reason why the list is empty."""
-    if isinstance(frame.processes, Missing):
-        return f"processes unknown: {frame.processes.reason}"
-    hidden = hidden_processes(frame)
-    return hidden or "no process uses a GPU"
-
-
-def hidden_processes(frame: Frame) -> str:
-    """Return the number of hidden processes, and the reason; empty if all are listed."""
-    if isinstance(frame.processes, Missing):
-        return ""
-    parts = []
-    if frame.processes.hidden:
-        several = "es are" if frame.processes.hidden > 1 else " is"
-        parts.append(f"{frame.processes.hidden} process{several} hidden: {frame.processes.hidden_reason}")
-    if isinstance(frame.processes.unread, Missing):
-        parts.append(f"processes of some GPUs unknown: {frame.processes.unread.reason}")
-    return SEPARATOR.join(parts)
+    return unlisted_processes(frame) or "no process uses a GPU"
 
 
 def _highest(values: Sequence[Maybe[float]]) -> Maybe[float]:

@@ -10,6 +10,7 @@ from textual.binding import Binding, BindingType
 
 from nvltop.host import signals
 from nvltop.model import Missing, Process, known
+from nvltop.report.phrases import unlisted_processes
 from nvltop.text import normalize
 from nvltop.tui import keys
 from nvltop.tui.dialogs import pages
@@ -101,7 +102,7 @@ class ProcessesTab(ListTab[ProcessEntry]):
 
     def status(self) -> str:
         """Return the number of hidden processes, and the reason."""
-        return rows.hidden_processes(self.view.frame)
+        return unlisted_processes(self.view.frame) if known(self.view.frame.processes) else ""
 
     def keys(self) -> Sequence[FunctionKey]:
         """Add tree and kill."""
