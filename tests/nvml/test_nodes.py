@@ -12,6 +12,7 @@ from nvltop.analysis.health.self_checks import MIN_DISAGREEING_READINGS
 from nvltop.model import LinkState, Missing, Scope, known
 from nvltop.nvml.simulated.nodes import BUILDERS
 from nvltop.nvml.simulated.workload import STEP_S
+from nvltop.report.findings import links_of
 from nvltop.report.phrases import nvlink_line
 from tests.conftest import THOROUGH
 
@@ -134,6 +135,38 @@ def test_two_ends_that_disagree_for_long_are_reported(bench):
     found = b.run(MIN_DISAGREEING_READINGS * 2.0).findings
     assert [(f.rule, f.severity, f.link) for f in found] == [("implausible-rate", "unknown", 0)]
     assert "end, GPU 1 link 0" in found[0].summary
+
+
+def test_wrong_counters_of_all_links_of_a_gpu_are_one_finding(bench):
+    """18 links whose counters are in another unit were 18 findings of one fault."""
+    b = bench("hgx-a100-4")
+    true_count = b.library.machine.counter
+    scale = {1: 1024}
+
+    def other_unit(gpu, link, way, raw, t):
+        return true_count(gpu, link, way, raw, t) * scale.get(gpu, 1)
+
+    b.library.machine.counter = other_unit
+    found = [f for f in b.run(12.0).findings if f.rule == "implausible-rate"]
+    assert [(f.severity, f.link, f.headline) for f in found] == [
+        ("unknown", None, "GPU 1 links 0-11: implausible counters")
+    ]
+    assert "The counters of GPU 1 links 0-11 rise faster than the links can carry" in found[0].summary
+    assert links_of(found[0]) == tuple(range(12))
+
+
+def test_links_whose_ends_disagree_are_one_finding_of_the_sender(bench):
+    b = bench("hgx-a100-4")
+    true_count = b.library.machine.counter
+
+    def half(gpu, link, way, raw, t):
+        count = true_count(gpu, link, way, raw, t)
+        return count // 2 if (gpu, way) == (1, "rx") and link < 4 else count
+
+    b.library.machine.counter = half
+    found = [f for f in b.run(MIN_DISAGREEING_READINGS * 2.0).findings if f.rule == "implausible-rate"]
+    assert [f.headline for f in found] == ["GPU 0: ends of 4 links disagree"]
+    assert found[0].summary.endswith("wrong; the ends of links 1-3 disagree as well")
 
 
 def test_a_total_in_place_of_link_counters_is_reported(bench):

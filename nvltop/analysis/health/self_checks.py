@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from nvltop.analysis.health.claim import INFO_ONLY, UNKNOWN_ONLY, Claim, Escalation
@@ -11,7 +12,7 @@ from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult
 from nvltop.analysis.link_states import lacks_rates, rates_of, summarize
 from nvltop.analysis.rates import IMPLAUSIBLE_RATE
 from nvltop.model import GpuFrame, Scope, Severity, known, or_none
-from nvltop.text import counted
+from nvltop.text import counted, ranges
 
 MAX_END_DIFFERENCE: Final = 0.10
 """Difference between TX of one end and RX of the other above which they disagree, as a share of the larger.
@@ -35,9 +36,9 @@ def evaluate(rule_input: RuleInput) -> RuleResult:
         if lacks_rates(g.links):
             by_link = enumerate(zip(*rates_of(g.links), strict=True))
             odd = [link for link, directions in by_link if IMPLAUSIBLE_RATE in directions]
-            claims += [_implausible(rule_input, g, link) for link in odd]
+            claims += [_implausible(rule_input, g, odd)] if odd else []
         if to_gpus := summarize(g.links).gpu_links:
-            claims += _ends(rule_input, g, by_uuid)
+            claims += _ends_of_gpu(list(_ends(rule_input, g, by_uuid)))
             direct += sum(g.links[i].remote.gpu in by_uuid for i in to_gpus)
     if direct:
         return claims, f"sanity check: both ends of {counted(direct // 2, 'direct link')} count the same"
@@ -71,6 +72,7 @@ def _ends(rule_input: RuleInput, g: GpuFrame, by_uuid: Mapping[str, GpuFrame]) -
                 rule="implausible-rate",
                 gpu=g.gpu.uuid,
                 link=link.index,
+                identity=f"{g.gpu.uuid} ends",
                 headline=f"{gpu_name(g)} link {link.index}: ends disagree, bad counter",
                 summary=f"{gpu_name(g)} link {link.index} sends {sent / 1e9:.1f} GB/s, but its other end,"
                 f" {gpu_name(remote)} link {number}, receives {received / 1e9:.1f} GB/s:"
@@ -79,6 +81,23 @@ def _ends(rule_input: RuleInput, g: GpuFrame, by_uuid: Mapping[str, GpuFrame]) -
                 evidence={"tx_bytes_per_s": sent, "rx_bytes_per_s": received, "looks": times},
                 next_step=COMPARE_STEP,
             )
+
+
+def _ends_of_gpu(claims: Sequence[Claim]) -> list[Claim]:
+    """Return the claim about the first of a GPU's links whose ends disagree, which names the others."""
+    if len(claims) < 2:
+        return list(claims)
+    first, links = claims[0], [c.link for c in claims]
+    others = ranges((c.link for c in claims[1:] if c.link is not None), ", ")
+    return [
+        replace(
+            first,
+            link=None,
+            headline=f"{first.headline.partition(' link ')[0]}: ends of {len(links)} links disagree",
+            summary=f"{first.summary}; the ends of link{'s' * (len(links) > 2)} {others} disagree as well",
+            evidence={**first.evidence, "links": links},
+        )
+    ]
 
 
 def _total_only(g: GpuFrame) -> Claim:
@@ -94,17 +113,25 @@ def _total_only(g: GpuFrame) -> Claim:
     )
 
 
-def _implausible(rule_input: RuleInput, g: GpuFrame, link: int) -> Claim:
+def _implausible(rule_input: RuleInput, g: GpuFrame, links: Sequence[int]) -> Claim:
+    """Claim that counters rise faster than their links can carry; a wrong unit is one fault of all links."""
+    one, number = len(links) == 1, ranges(links, ", ")
+    which = f"link {number}" if one else f"links {number}" if len(number) <= 10 else f"{len(links)} links"
+    speed = or_none(g.links[links[0]].speed_bytes_per_s)
     return Claim(
         rule="implausible-rate",
         gpu=g.gpu.uuid,
-        link=link,
-        headline=f"{gpu_name(g)} link {link}: implausible counter",
-        summary=f"The counter of {gpu_name(g)} link {link} rises faster than the link can carry,"
-        " so no rate is shown",
+        link=links[0] if one else None,
+        identity=f"{g.gpu.uuid} rate",
+        headline=f"{gpu_name(g)} {which}: implausible counter{'' if one else 's'}",
+        summary=f"The counter of {gpu_name(g)} link {number} rises faster than the link can carry,"
+        " so no rate is shown"
+        if one
+        else f"The counters of {gpu_name(g)} links {number} rise faster than the links can carry,"
+        " so no rates are shown",
         escalations=(Escalation(Severity.UNKNOWN, after_s=2.0, readings=3),),
         read_s=rule_input.read_s(g, "links"),
-        evidence=rule_input.evidence(g, "links", speed_bytes_per_s=or_none(g.links[link].speed_bytes_per_s)),
+        evidence=rule_input.evidence(g, "links", links=list(links), speed_bytes_per_s=speed),
         next_step=COMPARE_STEP,
     )
 
