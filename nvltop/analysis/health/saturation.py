@@ -10,6 +10,7 @@ from nvltop.analysis.health.claim import Claim, Escalation
 from nvltop.analysis.health.gpu_names import gpu_names
 from nvltop.analysis.health.rule import CheckSummary, RuleGroup, RuleInput, RuleResult
 from nvltop.model import Judgement, Missing, Severity, known
+from nvltop.text import ranges
 
 SATURATED_S: Final = 30.0
 """Time after which a limited job is reported, seconds."""
@@ -45,8 +46,18 @@ def _summary(rule_input: RuleInput) -> CheckSummary:
 
 
 def _headlines(rule_input: RuleInput, found: list[Judgement]) -> str:
+    """Return the headline of each job, with its GPUs if there are several; equal ones together."""
     index_of = {g.gpu.uuid: g.gpu.index for g in rule_input.gpus}
-    return "; ".join(verdict_text.headline(j, index_of) for j in found)
+    gpus_of: dict[str, list[int]] = {}
+    for j in found:
+        gpus = gpus_of.setdefault(verdict_text.headline(j, index_of), [])
+        gpus += [index_of[uuid] for uuid in j.gpus if uuid in index_of]
+    if len(rule_input.judgements) == 1:
+        return "; ".join(gpus_of)
+    return "; ".join(
+        text if text.startswith("GPU") else f"GPU {ranges(sorted(gpus))}: {text}"
+        for text, gpus in gpus_of.items()
+    )
 
 
 def _saturated(rule_input: RuleInput) -> Iterator[Claim]:

@@ -1,21 +1,25 @@
-"""The check of the load names the GPUs that could not be judged."""
+"""What the check of the load says of several jobs."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from nvltop.analysis.health import saturation
 from nvltop.analysis.health.history import RuleHistory
 from nvltop.analysis.health.rule import RuleInput
-from nvltop.analysis.health.saturation import evaluate
-from nvltop.model import Judgement, Missing
 
 
-def test_a_reason_that_holds_for_some_gpus_only_names_them(bench):
-    """Where GPU 2 had lost its links, the check said "no link is up" below "8/12 links up"."""
-    b = bench("h100-four")
-    frame = b.run(3)
-    uuids = [g.gpu.uuid for g in frame.gpus]
-    for gpus, reason in (((uuids[2],), "GPU 2: no link is up"), (tuple(uuids), "no link is up")):
-        found = (Judgement(None, gpus, "unknown", why="no link is up"),)
-        rule_input = RuleInput(
-            frame.inventory, frame.gpus, frame.tick, frame.cost, (), {}, RuleHistory(), judgements=found
+def test_jobs_that_are_alike_have_one_headline_with_their_gpus(watched):
+    """Eight of them gave `Measuring: NVLink at 55% of NCCL max` eight times."""
+    frame = watched("h100-four").run(8)
+    judged = frame.judgements[0]
+    alone = [
+        replace(
+            judged, job=str(i), gpus=(uuid,), gpu=None, state="may-limit", step_s=None, at_limit=0.4, busy=0.4
         )
-        assert evaluate(rule_input)[1] == Missing(reason)
+        for i, uuid in enumerate(judged.gpus)
+    ]
+    seen = RuleInput(
+        frame.inventory, frame.gpus, frame.tick, frame.cost, (), {}, RuleHistory(), judgements=alone
+    )
+    assert saturation.evaluate(seen)[1] == "GPU 0-3: NVLink may limit the job 40% of the time"
