@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
+from nvltop.analysis.health.gpu_names import gpu_names
 from nvltop.formatting import UNKNOWN, age
 from nvltop.model import (
     PCIE_SAMPLED,
+    Counter,
     ErrorCount,
     Frame,
     GpuFrame,
@@ -67,6 +69,10 @@ def nvlink_line(frame: Frame) -> str:
     old = bool(frame.tick.not_reading) or all(g.stale or g.state != "ok" for g in frame.gpus)
     ups_text = f"{up}{'+?' if some else ''}" if (up or not some) and not old else "?"
     parts.append(f"{ups_text}/{sum(p for p in present if known(p))} links up")
+    raw = [g for g in frame.gpus if g.nvlink.counter is Counter.RAW]
+    if raw:
+        whose = "" if len(raw) == sum(1 for g in frame.gpus if g.links) else f" of {gpu_names(raw)}"
+        parts.append(f"RAW counters{whose}")
     switches = {
         remote.pci_bus_id
         for g in frame.gpus

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pynvml
 import pytest
 
 from nvltop.analysis.health.self_checks import MIN_DISAGREEING_READINGS
-from nvltop.model import LinkState, Missing, Scope, known
+from nvltop.model import Counter, LinkState, Missing, Scope, known
 from nvltop.nvml.simulated.nodes import BUILDERS
 from nvltop.nvml.simulated.workload import STEP_S
 from nvltop.report.findings import links_of
@@ -82,6 +83,16 @@ def test_a_tray_reports_its_clique_and_its_c2c(bench):
     assert g.c2c.tx_bytes_per_s == pytest.approx(0.2 * 447.12e9)
     assert "clique 32766" in nvlink_line(frame)
     assert "C2C 40 links up" in nvlink_line(frame)
+
+
+def test_raw_counters_are_named_beside_the_number_of_links(bench):
+    """Their rates include the protocol, which only the last line said, and only of the selected GPU."""
+    assert "8/8 links up · RAW counters" in nvlink_line(bench("rtx3090-pair").run(8.0))
+    frame = bench().run(8.0)
+    assert "RAW" not in nvlink_line(frame)
+    raw = replace(frame.gpus[3], nvlink=replace(frame.gpus[3].nvlink, counter=Counter.RAW))
+    mixed = replace(frame, gpus=(*frame.gpus[:3], raw, *frame.gpus[4:]))
+    assert "links up · RAW counters of GPU 3 · 4 NVSwitches" in nvlink_line(mixed)
 
 
 def test_gh200_has_c2c_but_no_active_link(bench):
