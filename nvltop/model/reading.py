@@ -213,7 +213,7 @@ class Cost:
 
     calls_per_s: float = 0.0
     driver_s_per_s: float = 0.0
-    """Seconds spent in driver calls, per second."""
+    """Seconds spent in driver calls, per second: the sum of all threads, above 1 if several wait at once."""
     interval_s: float = 0.0
     """Effective interval of the link counters of most GPUs; longer than requested if reads are slow."""
     sweep_s: float = 0.0

@@ -92,6 +92,14 @@ class CallTracker:
                 )
         return tuple(found)
 
+    def spent_s(self, now_s: float) -> float:
+        """Return the seconds that threads have spent in driver calls up to now, their sum.
+
+        A call that has not returned counts up to now, not as a whole when it returns.
+        """
+        calls = [call for call in self.in_flight(now_s) if call.function not in WAITING_CALLS]
+        return self.driver_s + sum(now_s - call.since_s for call in calls)
+
     def heartbeat(self) -> None:
         """Record that the worker is running."""
         _START.pack_into(self._memory, HEARTBEAT_OFFSET, time.monotonic())

@@ -54,7 +54,7 @@ class CostReader:
         return [Reading(None, now, now, time.time(), cost)]
 
     def _spent(self, now: float) -> tuple[float, int, float, float]:
-        return now, self._watch.calls, self._watch.driver_s, time.process_time()
+        return now, self._watch.calls, self._watch.spent_s(now), time.process_time()
 
     def _other_intervals(self, interval_s: float) -> tuple[GpuInterval, ...]:
         """Return the GPUs whose link counters are read at another interval than `interval_s`."""

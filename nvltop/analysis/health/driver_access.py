@@ -50,12 +50,20 @@ CHECK_RM_XIDS_STEP: Final = "Look for Xid 119 or 120 in `dmesg`"
 
 def evaluate(rule_input: RuleInput) -> RuleResult:
     """Check whether the driver responds, and how fast."""
-    claims = [*_not_answering(rule_input), *_unreadable(rule_input), *_slow(rule_input)]
+    claims = [
+        *_not_answering(rule_input),
+        *_unreadable(rule_input),
+        *_slow(rule_input),
+        *_slow_gpus(rule_input),
+    ]
     cost = rule_input.cost
     if not cost.calls_per_s:
         responds = any(g.state == "ok" and g.age_s for g in rule_input.gpus)
         return claims, "the driver responds" if responds else Missing("not read yet")
-    return claims, f"{cost.calls_per_s:.0f} NVML calls/s take {cost.driver_s_per_s:.2%} of the time"
+    calls = f"{cost.calls_per_s:.0f} NVML calls/s"
+    if cost.driver_s_per_s > 1:
+        return claims, f"{calls}, {cost.driver_s_per_s:.1f} threads wait for the driver on average"
+    return claims, f"{calls} take {cost.driver_s_per_s:.2%} of the time"
 
 
 def _not_answering(rule_input: RuleInput) -> Iterator[Claim]:
@@ -157,13 +165,16 @@ def _slow(rule_input: RuleInput) -> Iterator[Claim]:
     not_persistent = [g for g in rule_input.gpus if g.gpu.persistence is False]
     limit = max(MAX_SWEEP_SHARE * rule_input.tick.interval_s, MIN_SLOW_SWEEP_S)
     if cost.sweep_s > limit:
+        effective_s = cost.effective_interval_s(rule_input.tick.interval_s)
+        is_longer = effective_s > rule_input.tick.interval_s
+        consequence = f", so nvltop refreshes every {effective_s:.3g} s" if is_longer else ""
         mode = f"; persistence mode is off on {gpu_names(not_persistent)}" if not_persistent else ""
         yield Claim(
             rule="monitor-slow",
             gpu=None,
             headline=f"Driver is slow: {cost.sweep_s * 1e3:.0f} ms per reading",
-            summary=f"The driver is slow, {cost.sweep_s * 1e3:.0f} ms for the link counters of all GPUs,"
-            f" so nvltop refreshes every {cost.effective_interval_s(rule_input.tick.interval_s):.3g} s{mode}",
+            summary=f"The driver is slow, {cost.sweep_s * 1e3:.0f} ms for the link counters of all GPUs"
+            f"{consequence}{mode}",
             escalations=(Escalation(Severity.NOTICE, after_s=SLOW_DRIVER_S, readings=3),),
             read_s=rule_input.tick.mono_s,
             evidence={"sweep_s": round(cost.sweep_s, 3), "interval_s": round(cost.interval_s, 3)},
@@ -181,6 +192,28 @@ def _slow(rule_input: RuleInput) -> Iterator[Claim]:
             " the first reading after a pause is slow",
             escalations=INFO_ONLY,
             next_step="Start nvidia-persistenced",
+        )
+
+
+def _slow_gpus(rule_input: RuleInput) -> Iterator[Claim]:
+    """Claim that single GPUs answer slowly, so that their links are read less often than those of others."""
+    usual_s = rule_input.cost.effective_interval_s(rule_input.tick.interval_s)
+    gpus = {g.gpu.index: g for g in rule_input.gpus if g.state == "ok"}
+    for other in rule_input.cost.other_intervals:
+        g = gpus.get(other.gpu)
+        if g is None or other.interval_s <= usual_s:
+            continue
+        yield Claim(
+            rule="monitor-slow",
+            gpu=g.gpu.uuid,
+            headline=f"{gpu_name(g)}: driver is slow, read every {other.interval_s:.2g} s",
+            summary=f"The driver answers slowly for {gpu_name(g)}, so its link counters are read every"
+            f" {other.interval_s:.2g} s, those of the other GPUs every {usual_s:.2g} s",
+            escalations=(Escalation(Severity.NOTICE, after_s=SLOW_DRIVER_S, readings=3),),
+            read_s=rule_input.tick.mono_s,
+            evidence={"interval_s": round(other.interval_s, 3), "other_interval_s": round(usual_s, 3)},
+            next_step=f"{CHECK_RM_XIDS_STEP}; see whether other monitors query this GPU as well",
+            source=NVLTOP,
         )
 
 

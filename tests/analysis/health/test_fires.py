@@ -8,7 +8,19 @@ from dataclasses import replace
 import pytest
 
 from nvltop.analysis.health.ber_rates import GpuBer
-from nvltop.model import Ancestor, Call, Cost, GpuUse, Problem, Process, Processes, Reading, Tick, known
+from nvltop.model import (
+    Ancestor,
+    Call,
+    Cost,
+    GpuInterval,
+    GpuUse,
+    Problem,
+    Process,
+    Processes,
+    Reading,
+    Tick,
+    known,
+)
 from nvltop.nvml.session import GpuReader
 from nvltop.nvml.simulated.traffic import Constant, Stopped
 from nvltop.nvml.simulated.workload import Workload
@@ -656,6 +668,45 @@ def test_slow_reading_is_a_notice(watched):
             frame = w.step()
         severities = {f.severity for f in frame.findings if f.rule == "monitor-slow"}
         assert severities == ({"notice"} if reported else set())
+
+
+@pytest.mark.parametrize(("interval_s", "end"), [(0.25, "all GPUs"), (2.0, "so nvltop refreshes every 2 s")])
+def test_a_slow_driver_lengthens_the_interval_only_if_it_must(watched, interval_s, end):
+    """It said `so nvltop refreshes every 0.25 s` where that was asked for."""
+    w = watched("h100-four")
+    for _ in range(13):
+        now = w.bench.clock.now
+        w.bench.monitor.update(Reading(None, now, now, w.wall, Cost(100.0, 0.1, interval_s, 0.3)))
+        frame = w.step()
+    [found] = [f for f in frame.findings if f.rule == "monitor-slow"]
+    assert found.summary.endswith(end)
+
+
+def test_a_gpu_that_answers_slowly_is_named(watched):
+    """Only the header's interval showed it: the others were read in time."""
+    w = watched("h100-four")
+    for _ in range(13):
+        now = w.bench.clock.now
+        cost = Cost(100.0, 1.2, 1.0, 0.005, other_intervals=(GpuInterval(2, 4.8),))
+        w.bench.monitor.update(Reading(None, now, now, w.wall, cost))
+        frame = w.step()
+    [found] = [f for f in frame.findings if f.rule == "monitor-slow"]
+    assert (w.index(found), found.severity) == (2, "notice")
+    assert found.summary == (
+        "The driver answers slowly for GPU 2, so its link counters are read every 4.8 s,"
+        " those of the other GPUs every 1 s"
+    )
+    [check] = [c for c in frame.checks if c.name == "driver answers"]
+    assert check.outcome == "problem"
+
+
+@pytest.mark.parametrize(("share", "end"), [(0.0009, "take 0.09% of the time"), (6.2, "6.2 threads wait")])
+def test_time_in_the_driver_is_not_above_100_percent(watched, share, end):
+    w = watched("h100-four")
+    now = w.bench.clock.now
+    w.bench.monitor.update(Reading(None, now, now, w.wall, Cost(236.0, share, 1.0, 0.005)))
+    [check] = [c for c in w.step().checks if c.name == "driver answers"]
+    assert end in check.detail
 
 
 @pytest.mark.parametrize("code", [NO_PERMISSION, NOT_SUPPORTED])
