@@ -74,8 +74,9 @@ def _piece(key: str, value: object) -> str:
         return f"data {age(value)} old"
     if key == "last_unix_s" and isinstance(value, (int, float)):
         return f"last at {clock(value)}"
-    if key.endswith("_bytes_per_s") and isinstance(value, (int, float)):
-        return f"{key.removesuffix('_bytes_per_s').replace('_', ' ')} {value / 1e9:.1f} GB/s"
+    if key.endswith("bytes_per_s") and isinstance(value, (int, float)):
+        name = key.removesuffix("bytes_per_s").rstrip("_").replace("_", " ") or "rate"
+        return f"{name} {value / 1e9:.1f} GB/s"
     if key.endswith("_per_s") and isinstance(value, (int, float)):
         return f"{key.removesuffix('_per_s').replace('_', ' ')} {_number(value)}/s"
     if key.endswith("_s") and isinstance(value, (int, float)):

@@ -8,6 +8,7 @@ from typing import Final
 from nvltop.analysis.activity.link_balance import LinkImbalance
 from nvltop.analysis.health.claim import Claim, Escalation
 from nvltop.analysis.health.gpu_names import gpu_name, gpu_names
+from nvltop.formatting import duration
 from nvltop.median import median
 from nvltop.model import GpuFrame, Severity
 from nvltop.text import ranges
@@ -41,7 +42,7 @@ def _imbalance(odd: LinkImbalance, g: GpuFrame) -> Claim:
         link=odd.link,
         headline=f"{gpu_name(g)} link {odd.link} {verb} {_part([odd])}",
         summary=f"{gpu_name(g)} link {odd.link} {verb} {_rate(odd.bytes_per_s)}, its sister links"
-        f" {odd.usual_bytes_per_s / 1e9:.2f} GB/s each",
+        f" {odd.usual_bytes_per_s / 1e9:.2f} GB/s each (mean of {duration(odd.seconds)})",
         escalations=ESCALATIONS,
         evidence=_evidence([odd]),
         next_step="Check this link's errors and state; if it stays so, reset the GPU once it is free",

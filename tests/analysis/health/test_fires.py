@@ -945,6 +945,8 @@ def test_a_link_that_carries_much_less_than_the_others(watched, node):
     w = watched(node, prepare=uneven(0.3))
     found, samples = w.until("link-imbalance", 90)
     assert 45 <= samples <= 80
+    assert re.search(r" GB/s each \(mean of \d+ s\)$", found.summary)
+    assert re.match(r"direction \w+ · rate [\d.]+ GB/s · usual [\d.]+ GB/s · window", evidence(found))
     assert found.severity == "notice"
     reported = {(w.index(f), f.link) for f in w.step().findings if f.rule == "link-imbalance"}
     assert (1, 2) in reported
