@@ -111,6 +111,10 @@ def _fine(frame: Frame, seconds: float) -> str:
         text += f"; {notices[0].summary}"
     if frame.verdict.headline:
         text += f"; {frame.verdict.headline}"
+    over = [f for f in frame.past_findings if f.severity in (Severity.CRITICAL, Severity.WARNING)]
+    if over:
+        others = f" (and {len(over) - 1} more)" if len(over) > 1 else ""
+        text += f"; over by now: {over[0].headline}{others}"
     return text + (f"; not known: {', '.join(unread)}" if unread else "")
 
 

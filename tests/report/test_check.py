@@ -81,6 +81,17 @@ def test_a_pending_condition_says_when_it_counts(bench, wait_s, when):
     assert f": It went down; critical {when} (`--for`)" in line
 
 
+def test_a_fault_that_is_over_is_named(bench):
+    """A link that was down for 7 s of 25 left no trace in `NVLINK OK`."""
+    down = Finding("link-down", Severity.CRITICAL, None, 6, "It went down", headline="GPU 2 link 6 DOWN")
+    frame = replace(bench().run(6), past_findings=(down, replace(down, severity=Severity.NOTICE)))
+    line, code = to_check(frame, 6)
+    assert code == 0
+    assert "; over by now: GPU 2 link 6 DOWN" in line
+    assert "more)" not in line
+    assert "DOWN (and 1 more)" in to_check(replace(frame, past_findings=(down, down)), 6)[0]
+
+
 def test_rates_are_those_of_the_text_report(bench):
     """They were those of the last reading: 0 between two bursts."""
     for part in range(8):
