@@ -41,6 +41,7 @@ from nvltop.nvml.demo_nodes import NODES
 from nvltop.record.flight_recorder import FlightRecorder
 from nvltop.record.redact import Redactor
 from nvltop.report.json import to_json
+from nvltop.report.phrases import rates_window
 from nvltop.report.secrets import without_secrets
 from nvltop.snapshot.bundle import SnapshotFiles, redacted, snapshot_files
 from nvltop.snapshot.observe import observe_recording
@@ -134,6 +135,12 @@ def test_planted_secrets_are_in_no_byte(shoot, tmp_path, full, name):
         assert word.encode() in everything, word
     assert (b"--lr 3e-4" in everything) is full
     assert (b"--password=***" in everything) is full
+
+
+def test_the_rates_of_the_report_have_their_window(shoot):
+    """Beside `NOW` and `MEAN` of another table nothing said what they were."""
+    made, frame = shoot(seconds=30.0)
+    assert f"\n{rates_window(frame).capitalize()}.\n\n```text\nGPU  NAME" in made.report
 
 
 def test_the_report_answers_the_first_questions(shoot):

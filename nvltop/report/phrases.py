@@ -35,6 +35,18 @@ def pcie_is_sampled(gpus: Sequence[GpuFrame]) -> bool:
     return any(g.pcie.source == PCIE_SAMPLED for g in gpus)
 
 
+def rates_window(frame: Frame) -> str:
+    """Return the time over which rates are averaged: those of NVLink, or of PCIe without NVLink."""
+    if not any(g.links for g in frame.gpus) and pcie_is_sampled(frame.gpus):
+        return f"rates: {SAMPLES}"
+    spans = [g.mean_span_s if g.links else g.pcie_span_s for g in frame.gpus]
+    lengths = [span[1] - span[0] for span in spans if span and span[1] > span[0]]
+    if not lengths:
+        return "no rates yet"
+    shortest, longest = f"{min(lengths):.3g}", f"{max(lengths):.3g}"
+    return f"rates over {shortest if shortest == longest else f'{shortest} to {longest}'} s"
+
+
 def node_line(frame: Frame) -> str:
     """Return `8 × NVIDIA H100 80GB HBM3 · driver 570.86.15 · CUDA 12.8`."""
     names = [g.gpu.name if known(g.gpu.name) else "unknown GPU" for g in frame.gpus]

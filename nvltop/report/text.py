@@ -11,7 +11,7 @@ from nvltop.model import Frame, GpuFrame, known
 from nvltop.report import activity, findings, incidents
 from nvltop.report.nvidia_smi import nvlink
 from nvltop.report.nvidia_smi.topo import matrix_table
-from nvltop.report.phrases import SAMPLES, node_line, nvlink_line, pcie_is_sampled
+from nvltop.report.phrases import node_line, nvlink_line, rates_window
 from nvltop.report.tables import gpu_table, jobs, link_errors, links, nics, unknowns
 
 if TYPE_CHECKING:
@@ -76,24 +76,12 @@ def _head(frame: Frame) -> str:
     when = datetime.fromtimestamp(frame.tick.wall_s).astimezone().isoformat(timespec="seconds")
     return "\n".join(
         (
-            f"nvltop {__version__} · {when} · {_rates_window(frame)}",
+            f"nvltop {__version__} · {when} · {rates_window(frame)}",
             node_line(frame),
             nvlink_line(frame),
             *_verdict(frame),
         )
     )
-
-
-def _rates_window(frame: Frame) -> str:
-    """Return the time over which rates are averaged: those of NVLink, or of PCIe without NVLink."""
-    if not any(g.links for g in frame.gpus) and pcie_is_sampled(frame.gpus):
-        return f"rates: {SAMPLES}"
-    spans = [g.mean_span_s if g.links else g.pcie_span_s for g in frame.gpus]
-    lengths = [span[1] - span[0] for span in spans if span and span[1] > span[0]]
-    if not lengths:
-        return "no rates yet"
-    shortest, longest = f"{min(lengths):.3g}", f"{max(lengths):.3g}"
-    return f"rates over {shortest if shortest == longest else f'{shortest} to {longest}'} s"
 
 
 def _verdict(frame: Frame) -> list[str]:

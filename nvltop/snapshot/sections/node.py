@@ -6,7 +6,7 @@ from nvltop.formatting import UNKNOWN, age
 from nvltop.model import Frame, Maybe, Missing, known
 from nvltop.report import tables
 from nvltop.report.nvidia_smi.topo import matrix_table
-from nvltop.report.phrases import or_reason
+from nvltop.report.phrases import or_reason, rates_window
 from nvltop.snapshot.sections.head import hung_calls
 from nvltop.snapshot.sections.inputs import Snapshot, code_block
 
@@ -58,9 +58,12 @@ def reading(snapshot: Snapshot) -> str:
 
 
 def gpus(snapshot: Snapshot) -> str:
-    """Return the table of GPUs."""
+    """Return the table of GPUs, and the time over which its rates are averaged."""
     frame = snapshot.frame
-    return code_block(tables.gpu_table(frame.gpus)) if frame.gpus else "No GPU has been read."
+    if not frame.gpus:
+        return "No GPU has been read."
+    window = rates_window(frame)
+    return f"{window[0].upper()}{window[1:]}.\n\n{code_block(tables.gpu_table(frame.gpus))}"
 
 
 def more_about_gpus(snapshot: Snapshot) -> str:
