@@ -172,7 +172,7 @@ def summary(j: Judgement, index_of: Mapping[str, int], jobs: Mapping[str, Job]) 
     if job and known(job.unlinked) and job.unlinked and len(job.gpus) > 1:
         a, b = (index_of.get(u, "?") for u in job.unlinked[0])
         more = f" and {counted(len(job.unlinked) - 1, 'more pair')}" if len(job.unlinked) > 1 else ""
-        text += f". No NVLink joins GPU {a} and {b}{more}: part of the job's traffic goes over PCIe"
+        text += f". No NVLink joins GPU {a} and {b}{more}: what these exchange directly goes over PCIe"
     return text
 
 

@@ -6,6 +6,7 @@ import itertools
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -190,6 +191,15 @@ def test_links_at_their_limit_most_of_the_time_limit_a_job_that_computes_meanwhi
     assert verdict_text.summary(found, INDEX, {}) == (
         f"{near:.0%} of {time} moves data at 96% of NCCL max; computing goes on meanwhile (tensor cores 20%"
         " while the links are busy, 20% otherwise), but the job cannot be faster than its traffic"
+    )
+
+
+def test_pairs_without_a_link_do_not_mean_that_the_job_uses_pcie():
+    """NCCL's rings on a DGX-1 stay on NVLink; a part of the job's traffic was said to go over PCIe."""
+    job = SimpleNamespace(unlinked=(("a", "b"), ("a", "c")), gpus=("a", "b", "c"))
+    text = verdict_text.summary(judgement(job="x"), INDEX, {"x": job})  # type: ignore[dict-item]
+    assert text.endswith(
+        ". No NVLink joins GPU 0 and 1 and 1 more pair: what these exchange directly goes over PCIe"
     )
 
 
