@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from nvltop.analysis.health.gpu_names import gpu_names
 from nvltop.formatting import age, duration, pending_phrase
 from nvltop.model import Frame, GpuFrame, Severity, known, total
 from nvltop.report.incidents import event_line
@@ -119,10 +120,15 @@ def _fine(frame: Frame, seconds: float) -> str:
 
 
 def _errors(frame: Frame, seconds: float) -> str:
-    """Return the time without errors, from the first to the last reading of the counters."""
-    ages = [g.age_s.get("errors") for g in frame.gpus if _has_links(g)]
+    """Return the time without errors, from the first to the last reading of the counters that can be read."""
+    linked = [g for g in frame.gpus if _has_links(g)]
+    unread = [g for g in linked if not known(g.nvlink.errors_total)]
+    if linked and len(unread) == len(linked):
+        return "link errors unknown"
+    ages = [g.age_s.get("errors") for g in linked if g not in unread]
     watched_s = seconds - max((seconds if a is None else a for a in ages), default=seconds)
-    return f"no errors in {duration(watched_s)}" if watched_s >= 1 else "error counters read once"
+    text = f"no errors in {duration(watched_s)}" if watched_s >= 1 else "error counters read once"
+    return f"{text} ({gpu_names(unread)} unknown)" if unread else text
 
 
 def _performance(frame: Frame) -> str:

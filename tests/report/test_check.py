@@ -251,6 +251,20 @@ def test_incomplete_readings_give_no_verdict(bench):
     assert "error counters could not be read" in line
 
 
+def test_counters_that_could_not_be_read_are_not_without_errors(bench):
+    """It said `no errors in 24 s` beside `not known: link errors`."""
+    frame = bench().run(6)
+
+    def unread(count):
+        why = Missing("not supported")
+        gpus = [replace(g, nvlink=replace(g.nvlink, errors_total=why)) for g in frame.gpus[:count]]
+        return to_check(replace(frame, gpus=(*gpus, *frame.gpus[count:])), 6)[0]
+
+    assert "links up, link errors unknown; " in unread(8)
+    assert "links up, no errors in 6 s (GPUs 0, 1 unknown); " in unread(2)
+    assert "links up, no errors in 6 s; " in unread(0)
+
+
 def test_the_time_without_errors_is_between_two_readings(bench):
     b = bench()
     b.interval_s = 1.0
