@@ -16,6 +16,8 @@ from nvltop.model import Maybe, Missing
 UNKNOWN: Final = "?"
 GB: Final = 1e9
 GIB: Final = 1 << 30
+PARTIAL_COUNT_WIDTH: Final = 6
+"""Columns of a count of which a part could not be read, such as `1.2k+?`."""
 
 
 def cell(value: Maybe[float], text: str, width: int) -> str:
@@ -129,6 +131,11 @@ def count(value: Maybe[float], width: int = 4) -> str:
         if number < 999.5:
             return f"{number:.0f}{unit}".rjust(width)
     return "lots".rjust(width)
+
+
+def partial_count(value: Maybe[float], is_part: bool, width: int = 4) -> str:
+    """Return a count; `+?` behind it states that a part of it could not be read: `3+?`."""
+    return count(value, width) + "+?" * is_part
 
 
 def small_number(value: Maybe[float]) -> str:

@@ -13,7 +13,7 @@ from nvltop.model.inventory import Gpu, Inventory, Remote
 from nvltop.model.job import Job, Processes
 from nvltop.model.kernel_log import Culprit, FabricLog, Incident
 from nvltop.model.link_counters import Counter, Scope
-from nvltop.model.missing import NOT_READ, Maybe
+from nvltop.model.missing import NOT_READ, Maybe, Missing
 from nvltop.model.nic import Nic, NicPort
 from nvltop.model.reading import (
     C2cTraffic,
@@ -101,8 +101,10 @@ class NvLink:
     counter: Maybe[Counter] = NOT_READ
     scope: Maybe[Scope] = NOT_READ
     errors_total: Maybe[int] = NOT_READ
-    """Lifetime count of all errors of all links, without informative kinds."""
+    """Lifetime count of all errors of all links that could be read, without informative kinds."""
     errors_since_start: Maybe[int] = NOT_READ
+    errors_unread_part: Missing | None = None
+    """Why a part of these two sums could not be read; None if all of it was read, or none."""
     tx_bytes_total: Maybe[int] = NOT_READ
     """Only if the driver counts all links as one: elsewhere a sum would jump when a link goes down."""
     rx_bytes_total: Maybe[int] = NOT_READ

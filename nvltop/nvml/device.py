@@ -21,7 +21,8 @@ from nvltop.model import (
     known,
     total,
 )
-from nvltop.nvml.driver import UNSUPPORTED, Driver, plausible
+from nvltop.model.missing import UNSUPPORTED
+from nvltop.nvml.driver import Driver, plausible
 from nvltop.nvml.fields import FieldRequest
 from nvltop.nvml.firmware import read_firmware
 from nvltop.text import ranges

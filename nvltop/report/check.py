@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from nvltop.formatting import age, duration
-from nvltop.model import Frame, GpuFrame, Severity, known, total
+from nvltop.model import Frame, GpuFrame, Missing, Severity, known, total
+from nvltop.model.missing import UNSUPPORTED
 from nvltop.report.incidents import event_line
 from nvltop.text import counted, noun_for
 
@@ -115,7 +116,11 @@ def _errors(frame: Frame, seconds: float) -> str:
     """Return the time without errors, from the first to the last reading of the counters."""
     ages = [g.age_s.get("errors") for g in frame.gpus if _has_links(g)]
     watched_s = seconds - max((seconds if a is None else a for a in ages), default=seconds)
-    return f"no errors in {duration(watched_s)}" if watched_s >= 1 else "error counters read once"
+    linked = [g.nvlink for g in frame.gpus if _has_links(g)]
+    counts = [n.errors_unread_part or n.errors_since_start for n in linked]
+    unread = [c for c in counts if isinstance(c, Missing) and c not in UNSUPPORTED]
+    where = f" on {len(linked) - len(unread)} of {counted(len(linked), 'GPU')}" if unread else ""
+    return f"no errors in {duration(watched_s)}{where}" if watched_s >= 1 else "error counters read once"
 
 
 def _performance(frame: Frame) -> str:
@@ -139,7 +144,7 @@ def _performance(frame: Frame) -> str:
         rate = total(rates)
         if rates and known(rate):
             parts.append(f"{name}_bytes_per_s={rate:.0f};;;0")
-    counts = [n.errors_since_start for n in nvlinks if n.links_present]
+    counts = [n.errors_unread_part or n.errors_since_start for n in nvlinks if n.links_present]
     errors = total(counts)
     if counts and known(errors):
         parts.append(f"link_errors={errors};;;0")

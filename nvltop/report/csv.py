@@ -74,8 +74,9 @@ def _gpu(g: GpuFrame) -> dict[str, Maybe[object]]:
         "tx_bytes_per_s": g.nvlink.tx_bytes_per_s,
         "rx_bytes_per_s": g.nvlink.rx_bytes_per_s,
         "speed_bytes_per_s": g.nvlink.speed_bytes_per_s,
-        "errors_total": g.nvlink.errors_total,
-        "errors_since_start": g.nvlink.errors_since_start,
+        # A sum of a part of the counters would look like one of all.
+        "errors_total": g.nvlink.errors_unread_part or g.nvlink.errors_total,
+        "errors_since_start": g.nvlink.errors_unread_part or g.nvlink.errors_since_start,
         "util_percent": g.gauges.util_percent,
         "memory_used_bytes": g.gauges.memory_used_bytes,
         "power_w": g.gauges.power_w,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from nvltop.analysis.link_capacity import NO_LINK_UP, mean_link_share
-from nvltop.formatting import UNKNOWN, age, count, gb_per_s, memory, percent, rate
+from nvltop.formatting import UNKNOWN, age, count, gb_per_s, memory, partial_count, percent, rate
 from nvltop.model import (
     NOT_SUPPORTED,
     ErrorCount,
@@ -67,7 +67,7 @@ def gpu_table(gpus: Sequence[GpuFrame]) -> str:
                 DASH if inactive else gb_per_s(link.mean_rx_bytes_per_s, 0),
                 DASH if inactive else percent(mean_link_share(g.nvlink), 0),
                 DASH if no_link else f"{count(link.links_up, 0)}/{count(link.links_present, 0)}",
-                DASH if no_link else count(link.errors_total, 0),
+                DASH if no_link else partial_count(link.errors_total, link.errors_unread_part is not None, 0),
                 f"{text_or_unknown(gauges.pcie_gen)}x{text_or_unknown(gauges.pcie_width)}",
                 rate(pcie.tx_bytes_per_s),
                 rate(pcie.rx_bytes_per_s),
@@ -218,7 +218,7 @@ def unknowns(frame: Frame, gpus: Sequence[GpuFrame]) -> str:
             "temperature": g.gauges.temperature_c,
             "NVLink TX": g.nvlink.mean_tx_bytes_per_s,
             "NVLink RX": g.nvlink.mean_rx_bytes_per_s,
-            "errors": g.nvlink.errors_total,
+            "errors": g.nvlink.errors_unread_part or g.nvlink.errors_total,
             "PCIe traffic": g.pcie.tx_bytes_per_s,
             "NUMA": g.gpu.numa_node,
         }

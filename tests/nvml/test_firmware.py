@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from nvltop.model import NOT_SUPPORTED, Missing, known
-from nvltop.nvml.driver import FUNCTION_NOT_FOUND, UNDECODABLE
+from nvltop.model.missing import FUNCTION_NOT_FOUND
+from nvltop.nvml.driver import UNDECODABLE
 from nvltop.nvml.simulated import Fault, firmware
 from nvltop.record.redact import Redactor
 from nvltop.report.json import to_json

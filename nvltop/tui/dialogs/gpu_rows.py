@@ -100,7 +100,9 @@ def _links(view: ViewState, g: GpuFrame) -> str:
     down = [k.index for k in g.links if k.state is LinkState.DOWN]
     counted = ", ".join(f"{n} {state.value}" for state, n in states.items())
     rates = tx_rx_or_reason(g.nvlink.mean_tx_bytes_per_s, g.nvlink.mean_rx_bytes_per_s, view.unit.text)
+    part = g.nvlink.errors_unread_part
     errors = f"errors since the start {or_reason(g.nvlink.errors_since_start)}"
+    errors += f"+? ({part.reason})" if part else ""
     read_s = g.age_s.get("errors")
     if g.stale and read_s is not None and known(g.nvlink.errors_since_start):
         errors += f" (read {age(read_s)} ago)"

@@ -212,5 +212,7 @@ def _errors(frame: Frame) -> TextRun:
         return "", ""
     if len(unread) == len(linked):
         return "link error counters: not read", ""
+    partly = [g for g in linked if g.nvlink.errors_unread_part]
     rest = f"; not read: {gpu_names(unread)}" if unread else ""
+    rest += f"; only in part: {gpu_names(partly)}" if partly else ""
     return f"no link error counted since start{rest}", ""

@@ -14,6 +14,7 @@ from nvltop.comparison.baseline import TOO_SHORT, CountChange
 from nvltop.formatting import UNKNOWN, age, count, small_number
 from nvltop.model import GpuFrame, Missing, first_missing, known
 from nvltop.model.error_kinds import INFORMATIVE
+from nvltop.model.missing import UNSUPPORTED
 from nvltop.report.phrases import unread_count
 from nvltop.text import counted
 from nvltop.tui import keys
@@ -176,7 +177,13 @@ class ErrorsTab(ListTab[CounterRow]):
         if self.view.baseline and self.view.frame.gpus:
             return "no counter was or is above 0, and every link is as it was"
         all_links = [link for g in self.view.gpus for link in g.links]
-        links = [link for link in all_links if any(known(e.total) for e in link.errors.values())]
+        counts = [{e.total for e in link.errors.values()} for link in all_links]
+        # Links with a counter that could not be read are named by `_unread`.
+        links = [
+            link
+            for link, totals in zip(all_links, counts, strict=True)
+            if any(map(known, totals)) and all(known(t) or t in UNSUPPORTED for t in totals)
+        ]
         kinds = {kind for link in links for kind in link.errors}
         ports = [f for f in self.view.frame.nics if f.errors]
         owners = [counted(len(links), "link")] * bool(kinds)
@@ -214,14 +221,17 @@ class ErrorsTab(ListTab[CounterRow]):
 
 
 def _unread(gpus: Sequence[GpuFrame]) -> str:
-    """Return which GPUs with links have no known error counter, and why; empty if there is none."""
+    """Return which GPUs with links have unknown error counters, and why; empty if there is none."""
     unread = [g for g in gpus if not known(g.nvlink.errors_total) and g.nvlink.links_present != 0]
-    if not unread:
-        return ""
-    nvlink = unread[0].nvlink
-    why = first_missing((nvlink.links_present, nvlink.errors_total))
-    assert why is not None
-    return f"counters of {gpu_names(unread)} unknown ({why.reason})"
+    partly = [g for g in gpus if g.nvlink.errors_unread_part]
+    texts = []
+    if unread:
+        why = first_missing((unread[0].nvlink.links_present, unread[0].nvlink.errors_total))
+        assert why is not None
+        texts.append(f"counters of {gpu_names(unread)} unknown ({why.reason})")
+    if partly and (why := partly[0].nvlink.errors_unread_part):
+        texts.append(f"some counters of {gpu_names(partly)} unknown ({why.reason})")
+    return "; ".join(texts)
 
 
 def _rose(item: CounterRow) -> bool:

@@ -11,7 +11,7 @@ from typing import Final
 from nvltop.analysis.errors import has_risen
 from nvltop.analysis.link_capacity import practical_max
 from nvltop.analysis.link_states import ErrorsByLink, LazyLinks, errors_by_link
-from nvltop.formatting import UNKNOWN, count, percent
+from nvltop.formatting import UNKNOWN, partial_count, percent
 from nvltop.model import GpuFrame, Link, LinkState, Maybe, Missing, known
 from nvltop.report.phrases import remote_name, tx_rx_or_reason
 from nvltop.tui.render.glyphs import UNICODE
@@ -165,7 +165,8 @@ def _state_key(g: GpuFrame) -> tuple[object, ...]:
     averaged = sum(links.means) == sum(links.means) and len(links.means) == len(links.rates)
     # Where there is no mean, the newest rates are shown, or the reasons why there are none.
     newest = None if averaged else g.span_s
-    return links.summary, g.mean_span_s, newest, nvlink.errors_total, nvlink.errors_since_start
+    errors = nvlink.errors_total, nvlink.errors_since_start, nvlink.errors_unread_part
+    return links.summary, g.mean_span_s, newest, errors
 
 
 def _cells(view: ViewState, g: GpuFrame, way: str, at: LinksLayout, odd: OddCells) -> list[TextRun]:
@@ -273,7 +274,8 @@ def _columns(view: ViewState, g: GpuFrame, way: str, at: LinksLayout) -> list[Te
             )
         else:
             rose = known(n := g.nvlink.errors_since_start) and n > 0
-            text, role = ("", "") if way == "rx" else (count(g.nvlink.errors_total), "error" if rose else old)
+            text = partial_count(g.nvlink.errors_total, g.nvlink.errors_unread_part is not None)
+            text, role = ("", "") if way == "rx" else (text, "error" if rose else old)
         runs += [(" ", ""), (column.pad(text), role)]
     return runs
 

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from nvltop.analysis.link_capacity import pcie_limit, practical_max
+from nvltop.formatting import PARTIAL_COUNT_WIDTH
 from nvltop.model import GpuFrame, Maybe, Missing, known
 from nvltop.tui.render.glyphs import Glyphs
 from nvltop.tui.render.gpu_order import SORT_KEY_OF_COLUMN
@@ -119,7 +120,7 @@ def _cells(shape: GpuTableLayout, g: GpuFrame, view: ViewState, mark: TextRun | 
     first = state, mark, g.gauges, g.throttling
     rates = state, links, n.speed_bytes_per_s, means, moved
     extra = (g.gauges, g.pcie, g.c2c, g.throttling) if view.extra else moved
-    last = state, links, n.errors_total, n.errors_since_start, extra
+    last = state, links, n.errors_total, n.errors_since_start, n.errors_unread_part, extra
     uuid = g.gpu.uuid
     return [
         *get(("gpu", uuid, 0), first, lambda: _first_cells(shape, g, view)),
@@ -174,6 +175,7 @@ def _layout(view: ViewState, width: int) -> GpuTableLayout:
     cell_s = view.spark_shape(1, 0.0, 0.0 if linked else PCIE_INTERVAL_S).seconds()
     return _choose_layout(
         linked,
+        bool([g for g in gpus if g.nvlink.errors_unread_part]),
         scale,
         cell_s,
         width,
@@ -189,6 +191,7 @@ def _layout(view: ViewState, width: int) -> GpuTableLayout:
 @lru_cache(maxsize=8)  # it is the same from frame to frame
 def _choose_layout(
     linked: bool,
+    partial: bool,
     scale: str,
     cell_s: float,
     width: int,
@@ -199,12 +202,17 @@ def _choose_layout(
     falling: bool,
     glyphs: Glyphs,
 ) -> GpuTableLayout:
-    """Choose the columns that fit, and give the remaining width to sparklines."""
+    """Choose the columns that fit, and give the remaining width to sparklines.
+
+    `partial` states whether a sum of error counters is only a part, whose mark takes more columns.
+    """
     columns = [
         replace(c, title=c.title.replace("GB/s", unit))
         for c in (NVLINK_COLUMNS if linked else PCIE_COLUMNS)
         if c.key not in hidden
     ]
+    if partial:
+        columns = [replace(c, width=PARTIAL_COUNT_WIDTH) if c.key == "errors" else c for c in columns]
     if width >= LONG_NAMES_MIN_WIDTH:
         name = 24 if width >= PEAKS_MIN_WIDTH else 16
         columns = [replace(c, width=name) if c.key == "name" else c for c in columns]

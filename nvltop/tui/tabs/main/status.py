@@ -77,7 +77,7 @@ def _values(g: GpuFrame, linked: bool) -> dict[str, Maybe[object]]:
         return values | {"links": nvlink.links_present}
     if nvlink.links_present == 0:
         return values
-    values |= {"links": nvlink.links_up, "errors": nvlink.errors_total}
+    values |= {"links": nvlink.links_up, "errors": nvlink.errors_unread_part or nvlink.errors_total}
     if nvlink.links_up == 0:
         return values
     return values | {
