@@ -149,7 +149,7 @@ def _listed_facts(view: ViewState, baseline: Baseline, g: GpuFrame) -> list[Coun
 def _facts_of_gpu(view: ViewState, baseline: Baseline, g: GpuFrame) -> Iterator[CounterRow]:
     index_of = {other.gpu.uuid: other.gpu.index for other in view.frame.gpus}
     if g.gpu.uuid not in baseline.gpus:
-        yield _gpu_fact(g, NO_LINK, FactChange("GPU", ABSENT, "present"))
+        yield _gpu_fact(g, NO_LINK, FactChange("GPU", ABSENT, "present", improved=True))
         return
     for link in g.links:
         for fact in fact_changes(baseline, view.frame, g, link):

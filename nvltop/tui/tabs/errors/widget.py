@@ -235,9 +235,11 @@ def _unread(gpus: Sequence[GpuFrame]) -> str:
 
 
 def _rose(item: CounterRow) -> bool:
-    """Return whether an error counter rose since the baseline, or since the start."""
+    """Return whether a counter rose, or a fact became worse, since the baseline, or since the start."""
     risen = item.change.increase if item.change else item.error.since_start
-    return bool(item.fact) or (known(risen) and risen > 0 and item.kind not in INFORMATIVE)
+    if item.fact:
+        return not item.fact.improved
+    return known(risen) and risen > 0 and item.kind not in INFORMATIVE
 
 
 def _order_of_change(item: CounterRow) -> float:
