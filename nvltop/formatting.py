@@ -159,6 +159,14 @@ def duration(seconds: float) -> str:
     return f"{number:.0f} {unit}"
 
 
+def in_seconds(seconds: float) -> str:
+    """Return a step or an averaging window with two significant digits: `0.25 s`, `2 s`, `2.1 s`, `134 s`.
+
+    All texts use it, so that two of them give the same step alike.
+    """
+    return f"{seconds:.2g} s" if seconds < 9.95 else f"{seconds:.0f} s"
+
+
 def _in_unit(seconds: float) -> tuple[float, str]:
     """Return a duration in the unit in which all texts give it, so that two of them do not differ."""
     # Up to two minutes in seconds: 91 s rounded to 2 minutes would be a third too much.

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from nvltop import __version__
+from nvltop.formatting import in_seconds
 from nvltop.model import Frame, GpuFrame, known
 from nvltop.report import activity, findings, incidents
 from nvltop.report.nvidia_smi import nvlink
@@ -92,8 +93,8 @@ def _rates_window(frame: Frame) -> str:
     lengths = [span[1] - span[0] for span in spans if span and span[1] > span[0]]
     if not lengths:
         return "no rates yet"
-    shortest, longest = f"{min(lengths):.3g}", f"{max(lengths):.3g}"
-    return f"rates over {shortest if shortest == longest else f'{shortest} to {longest}'} s"
+    shortest, longest = in_seconds(min(lengths)), in_seconds(max(lengths))
+    return f"rates over {shortest if shortest == longest else f'{shortest} to {longest}'}"
 
 
 def _verdict(frame: Frame) -> list[str]:

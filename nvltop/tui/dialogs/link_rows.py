@@ -9,7 +9,7 @@ from nvltop.analysis.link_capacity import practical_max
 from nvltop.analysis.link_quality import data_rate, retry_share
 from nvltop.analysis.recent_readings import RECENT_S
 from nvltop.analysis.uptime import counted_s
-from nvltop.formatting import UNKNOWN, age, count, duration, percent
+from nvltop.formatting import UNKNOWN, age, count, duration, in_seconds, percent
 from nvltop.model import Counter, GpuFrame, Link, LinkState, Missing, known
 from nvltop.model.error_kinds import error_kind
 from nvltop.report.findings import clock, links_of
@@ -112,7 +112,7 @@ def _span(g: GpuFrame, link: Link) -> str:
     """Return the time over which the captions state the rates, which differs from that of the tab row."""
     if g.span_s is None or link.state is LinkState.DOWN or isinstance(link.tx_bytes_per_s, Missing):
         return ""
-    return f"{SEPARATOR}mean of the last {g.span_s[1] - g.span_s[0]:.2g} s"
+    return f"{SEPARATOR}mean of the last {in_seconds(g.span_s[1] - g.span_s[0])}"
 
 
 def _rate(view: ViewState, g: GpuFrame, link: Link, way: str) -> str:

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import partial
 from typing import Final
 
-from nvltop.formatting import Unit
+from nvltop.formatting import Unit, in_seconds
 from nvltop.frozen import frozen
 from nvltop.memo import MemoTable
 from nvltop.model import TimelineEvent
@@ -192,7 +192,7 @@ def _values(
     else:
         texts.append(f"{'  '.join(values)} {view.unit.name}")
         # A column may be shorter than a reading.
-        texts.append(f"mean of {max(shown.column_s, view.frame.interval_s):.2g} s")
+        texts.append(f"mean of {in_seconds(max(shown.column_s, view.frame.interval_s))}")
     near = [e for at, e in _events(view, wanted.subject, shown, len(series[0])) if abs(at - place) <= 2]
     if near:
         worst = max(near, key=lambda e: e.severity.rank)
