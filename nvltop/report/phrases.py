@@ -125,6 +125,15 @@ def unread_count(error: ErrorCount) -> str:
 def text_or_unknown(value: Maybe[object]) -> str:
     """Return a value as text, `?` if it could not be read."""
     return UNKNOWN if isinstance(value, Missing) else str(value)
+def unknown_by_reason(name: str, values: Mapping[str, Maybe[object]]) -> list[str]:
+    """Return the unknown values of an object grouped by reason: `GPU 0 ? power, temp: not supported`."""
+    names_by_reason: dict[str, list[str]] = {}
+    for value_name, value in values.items():
+        if isinstance(value, Missing):
+            names_by_reason.setdefault(value.reason, []).append(value_name)
+    return [f"{name} ? {', '.join(names)}: {reason}" for reason, names in names_by_reason.items()]
+
+
 
 
 def or_reason(value: Maybe[T], text: Callable[[T], str] = str) -> str:

@@ -15,7 +15,7 @@ from nvltop.formatting import UNKNOWN, age, count, small_number
 from nvltop.model import GpuFrame, Missing, first_missing, known
 from nvltop.model.error_kinds import INFORMATIVE
 from nvltop.model.missing import UNSUPPORTED
-from nvltop.report.phrases import unread_count
+from nvltop.report.phrases import unknown_by_reason, unread_count
 from nvltop.text import counted
 from nvltop.tui import keys
 from nvltop.tui.dialogs import pages
@@ -205,7 +205,20 @@ class ErrorsTab(ListTab[CounterRow]):
             return ""
         if self.view.baseline:
             return _note(self.selected)
-        return unread_count(self.selected.error) or _unread(self.view.gpus)
+        texts = _unread(self.view.gpus), self._unknown(self.selected)
+        return unread_count(self.selected.error) or SEPARATOR.join(filter(None, texts))
+
+    def _unknown(self, item: CounterRow) -> str:
+        """Return why values in the row of a counter that was read are unknown; empty if all are known."""
+        error, place = item.error, f"GPU {item.label} link" if item.link else f"NIC {item.owner} port"
+        values: dict[str, Maybe[object]] = {
+            "over": counted_s(error, item.uptime_s),
+            "per_day": per_day(error, item.uptime_s),
+            "hour": error.last_hour,
+            "per_min": error.per_min,
+        }
+        shown = {c.title: values[c.key] for c in self.visible_columns if c.key in values}
+        return SEPARATOR.join(unknown_by_reason(f"{place} {item.index}", shown))
 
     def action_enter(self) -> None:
         """Open the link, NIC or GPU of the selected counter."""

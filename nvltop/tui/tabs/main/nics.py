@@ -54,12 +54,13 @@ def table(view: ViewState, width: int, height: int, before: int = 0) -> list[Row
     room = max(0, height - 1 - bool(folded))
     first = _first_port(view, ports, max(1, room), chosen, before)
     shown = ports[first : first + room]
-    errors = [_errors(f) for f in shown]
+    errors, marks = [_errors(f) for f in shown], view.finding_marks
     shape = _layout(view, width, max([ERRORS_WIDTH, *[len(text) for text, _ in errors]]))
     rows = [_title(view, shape, (first, first + room, len(ports)), width)]
     sparklines: Sequence[Row] = _sparklines(shown, view, shape.spark) if shape.spark else [()] * len(shown)
     for i, (port, counted_errors, sparkline) in enumerate(zip(shown, errors, sparklines, strict=True), first):
-        cells: Sequence[Run] = _cells(shape, port, counted_errors, view, chosen=port is chosen)
+        shown_beside = counted_errors, marks.get((port.nic.device, port.port.port))
+        cells: Sequence[Run] = _cells(shape, port, shown_beside, view, chosen=port is chosen)
         if i == view.nic:
             cells = [("".join([text for text, _ in cells]), "selected")]
         rows.append(fill([*cells, *sparkline], shape.used, width))
@@ -189,16 +190,21 @@ def _first_port(
 
 
 def _cells(
-    shape: NicTableLayout, f: NicFrame, errors: TextRun, view: ViewState, *, chosen: bool
+    shape: NicTableLayout,
+    f: NicFrame,
+    shown_beside: tuple[TextRun, TextRun | None],
+    view: ViewState,
+    *,
+    chosen: bool,
 ) -> list[Run]:
     """Return the cells of a port without its sparklines; only the rates change often.
 
-    `errors` are its error counts.
+    `shown_beside` are its error counts, and the mark of a finding.
     """
     port, m = f.port, view.frame.matrix
     # Most counters are informative: they change all the time, and no cell shows them.
     of = (
-        (shape, view.glyphs, f.nic, f.label, errors, f.stale, chosen, m.labels, m.cells),
+        (shape, view.glyphs, f.nic, f.label, shown_beside, f.stale, chosen, m.labels, m.cells),
         (port.state, port.link_layer, port.rate_bytes_per_s, f.ip_tx_bytes_per_s, f.ip_rx_bytes_per_s),
     )
     before, after = view.cache.parts.get(
@@ -226,7 +232,8 @@ def _cell(c: Column, f: NicFrame, view: ViewState, *, chosen: bool) -> TextRun:
     if c.key == "share":
         return percent(share(f)), old
     if c.key == "nic":
-        return nic_number(view.frame, f), "caption"
+        mark, role = view.finding_mark(f.nic.device, port.port)
+        return f"{nic_number(view.frame, f)}{mark}", role or "caption"
     if c.key == "name":
         return displayable(nic_name(f), view.glyphs), "bold" if chosen else ""
     if c.key == "kind":

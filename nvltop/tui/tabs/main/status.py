@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from nvltop.formatting import age
+from nvltop.report.phrases import unknown_by_reason
 from nvltop.model import Counter, GpuFrame, Maybe, Missing
 from nvltop.report import nics
 from nvltop.text import counted
@@ -41,17 +42,17 @@ def _selected(view: ViewState) -> str:
         link = g.links[view.link]
         values: dict[str, Maybe[object]] = {"TX": link.mean_tx_bytes_per_s, "RX": link.mean_rx_bytes_per_s}
         values |= {kind: error.total for kind, error in link.errors.items()}
-        return SEPARATOR.join(_unknown(f"link {link.index}", values))
+        return SEPARATOR.join(unknown_by_reason(f"link {link.index}", values))
     name = f"GPU {g.gpu.index}"
     if g.state != "ok":
         return f"{name}: {g.state_reason}"
-    parts = _unknown(name, _values(g, has_links(view.gpus)))
+    parts = unknown_by_reason(name, _values(g, has_links(view.gpus)))
     if g.nvlink.counter is Counter.RAW:
         parts.append(f"{name} counts RAW bytes, with protocol")
     near = nearest_port(view)
     if near is not None:
         port = view.frame.nics[near]
-        parts += _unknown(nics.nic_name(port), nics.row_values(port))
+        parts += unknown_by_reason(nics.nic_name(port), nics.row_values(port))
         if port.stale:
             parts.append(f"NICs were read {age(port.age_s)} ago")
     return SEPARATOR.join(parts)
