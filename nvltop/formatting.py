@@ -17,7 +17,7 @@ UNKNOWN: Final = "?"
 GB: Final = 1e9
 GIB: Final = 1 << 30
 PARTIAL_COUNT_WIDTH: Final = 6
-"""Columns of a count of which a part could not be read, such as `1.2k+?`."""
+"""Columns of a count whose other part could not be read, such as `1.2k+?`."""
 
 
 def cell(value: Maybe[float], text: str, width: int) -> str:

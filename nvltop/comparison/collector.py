@@ -88,7 +88,7 @@ class Collector:
         return True
 
     def severity(self, what: str, before: Any, after: Any, worse: Severity) -> Severity:
-        """Return the severity of a difference: `worse`, but for a change for the better a notice at most."""
+        """Return the severity of a difference: `worse`; at most a notice if it is for the better."""
         earlier, later = (after, before) if self.reversed else (before, after)
         return min(worse, Severity.NOTICE) if is_better(what, earlier, later) else worse
 

@@ -19,7 +19,7 @@ ORDERS: Final[Mapping[str, tuple[str, ...]]] = {
 RISING: Final = frozenset(
     {"link speed", "NIC speed", "PCIe width", "PCIe width_max", "PCIe gen", "PCIe gen_max"}
 )
-"""Names of the numbers of which the higher one is better."""
+"""Names of the numbers that are better if they are higher."""
 TOPOLOGY: Final = "topology"
 
 

@@ -182,6 +182,11 @@ class GpuFrame:
     uptime_s: Maybe[float] = NOT_READ
     """Seconds since the driver initialised the GPU, since which its counters count."""
 
+    @property
+    def read_age_s(self) -> float:
+        """Age by which `stale` is decided: of the link counters, or of the newest values without links."""
+        return self.age_s["links"] if "links" in self.age_s else min(self.age_s.values(), default=0.0)
+
 
 @frozen
 class NicSpan:

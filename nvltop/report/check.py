@@ -71,7 +71,7 @@ def _unread(frame: Frame) -> str:
     if tick.not_reading:
         return tick.not_reading.reason
     gpus = [g for g in frame.gpus if g.state == "ok"]
-    old = [min(g.age_s.values()) for g in gpus if g.stale]
+    old = [g.read_age_s for g in gpus if g.stale]
     if old:
         have = noun_for(len(old), "has", "have")
         return f"{len(old)} of {counted(len(frame.gpus), 'GPU')} {have} not been read for {age(min(old))}"

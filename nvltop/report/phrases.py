@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
 from nvltop.formatting import UNKNOWN, age
@@ -33,6 +33,22 @@ def pcie_is_sampled(gpus: Sequence[GpuFrame]) -> bool:
     return any(g.pcie.source == PCIE_SAMPLED for g in gpus)
 
 
+def counted_gpus(gpus: Sequence[GpuFrame]) -> tuple[list[GpuFrame], bool]:
+    """Return the GPUs whose values are added up, and whether these are the last values and not those of now.
+
+    Values of a GPU that are older than expected do not count beside current ones. If no GPU has current ones,
+    the sum is that of the last values, as each row is.
+    """
+    readable = [g for g in gpus if g.state == "ok"]
+    current = [g for g in readable if not g.stale]
+    return (current, False) if current or not readable else (readable, True)
+
+
+def nothing_is_read(frame: Frame) -> bool:
+    """Return whether all values are older than expected, because the reading process does not read."""
+    return frame.tick.not_reading is not None and counted_gpus(frame.gpus)[1]
+
+
 def node_line(frame: Frame) -> str:
     """Return `8 × NVIDIA H100 80GB HBM3 · driver 570.86.15 · CUDA 12.8`."""
     names = [g.gpu.name if known(g.gpu.name) else "unknown GPU" for g in frame.gpus]
@@ -59,14 +75,16 @@ def nvlink_line(frame: Frame) -> str:
     if not any(known(p) and p for p in present):
         return " · ".join(filter(None, ("no NVLink on this node", chips))) if present else "no GPU read yet"
     generations = {g.gpu.nvlink_generation for g in frame.gpus if known(g.gpu.nvlink_generation) and g.links}
-    ups = [g.nvlink.links_up for g in frame.gpus if g.links]
+    linked = [g for g in frame.gpus if g.links]
+    counted_now, old = counted_gpus(linked)
+    ups = [g.nvlink.links_up for g in counted_now]
     up = sum(u for u in ups if known(u))
     parts = [f"NVLink {'/'.join(sorted(map(str, generations)))}" if generations else "NVLink"]
-    some = any(isinstance(u, Missing) for u in ups)
-    # Old states are not shown as the state of now.
-    old = bool(frame.tick.not_reading) or all(g.stale or g.state != "ok" for g in frame.gpus)
-    ups_text = f"{up}{'+?' if some else ''}" if (up or not some) and not old else "?"
-    parts.append(f"{ups_text}/{sum(p for p in present if known(p))} links up")
+    some = len(counted_now) < len(linked) or any(isinstance(u, Missing) for u in ups)
+    ups_text = f"{up}{'+?' if some else ''}" if up or not some else "?"
+    ago = max((g.age_s.get("states", 0.0) for g in counted_now), default=0.0)
+    when = f" {age(ago)} ago" if old and ups_text != "?" else ""
+    parts.append(f"{ups_text}/{sum(p for p in present if known(p))} links up{when}")
     switches = {
         remote.pci_bus_id
         for g in frame.gpus
@@ -112,6 +130,15 @@ def remote_name(link: Link, index_of: dict[str, int]) -> str:
     return f"{UNKNOWN_REMOTE}{bus}"
 
 
+def unknown_by_reason(name: str, values: Mapping[str, Maybe[object]]) -> list[str]:
+    """Return the unknown values of an object grouped by reason: `GPU 0 ? power, temp: not supported`."""
+    names_by_reason: dict[str, list[str]] = {}
+    for value_name, value in values.items():
+        if isinstance(value, Missing):
+            names_by_reason.setdefault(value.reason, []).append(value_name)
+    return [f"{name} ? {', '.join(names)}: {reason}" for reason, names in names_by_reason.items()]
+
+
 def unread_count(error: ErrorCount) -> str:
     """Return why an error counter cannot be read, and its last count; empty if it can be read."""
     if not isinstance(error.total, Missing):
@@ -125,15 +152,6 @@ def unread_count(error: ErrorCount) -> str:
 def text_or_unknown(value: Maybe[object]) -> str:
     """Return a value as text, `?` if it could not be read."""
     return UNKNOWN if isinstance(value, Missing) else str(value)
-def unknown_by_reason(name: str, values: Mapping[str, Maybe[object]]) -> list[str]:
-    """Return the unknown values of an object grouped by reason: `GPU 0 ? power, temp: not supported`."""
-    names_by_reason: dict[str, list[str]] = {}
-    for value_name, value in values.items():
-        if isinstance(value, Missing):
-            names_by_reason.setdefault(value.reason, []).append(value_name)
-    return [f"{name} ? {', '.join(names)}: {reason}" for reason, names in names_by_reason.items()]
-
-
 
 
 def or_reason(value: Maybe[T], text: Callable[[T], str] = str) -> str:

@@ -57,7 +57,7 @@ def gpu_table(gpus: Sequence[GpuFrame]) -> str:
         rows.append(
             [
                 str(g.gpu.index),
-                text_or_unknown(g.gpu.name) + ("" if g.state == "ok" else f" ({g.state_reason})"),
+                text_or_unknown(g.gpu.name) + _state_note(g),
                 text_or_unknown(g.gpu.pci_bus_id),
                 _whole(gauges.util_percent),
                 memory(gauges.memory_used_bytes, gauges.memory_total_bytes),
@@ -75,6 +75,13 @@ def gpu_table(gpus: Sequence[GpuFrame]) -> str:
             ]
         )
     return table(rows, left=3)
+
+
+def _state_note(g: GpuFrame) -> str:
+    """Return why a GPU cannot be read, or how old its values are if they are older than expected."""
+    if g.state != "ok":
+        return f" ({g.state_reason})"
+    return f" (read {age(g.read_age_s)} ago)" if g.stale else ""
 
 
 def firmware(gpus: Sequence[GpuFrame]) -> str:
@@ -117,7 +124,7 @@ def nics(frame: Frame) -> str:
             f.label or DASH,
             nic_name(f),
             nic_kind(f),
-            text_or_unknown(f.port.state),
+            text_or_unknown(f.port.state) + (f" (read {age(f.age_s)} ago)" if f.stale else ""),
             *(gb_per_s(v, 0) for v in (f.port.rate_bytes_per_s, f.tx_bytes_per_s, f.rx_bytes_per_s)),
             *(_ip_rates(f)[: len(ip)]),
             *(_counted(f.errors.get(kind)) for kind in shown),

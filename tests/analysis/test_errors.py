@@ -104,7 +104,7 @@ def test_a_counter_that_a_link_does_not_have_is_not_an_unknown_part_of_the_sum(w
     table = ErrorTable()
     table.update(10.0, {"crc": (5, 2, why), "replay": (1, 0, why)})
     assert table.sums(frozenset({2})) == (8, 0, None)
-    # Only the state of a link tells a link that is not connected from one that could not be read.
+    # Without its state, a link that is not connected looks like one that could not be read.
     assert table.sums(NONE_DOWN) == (8, 0, why if why == UNREAD else None)
     # A counter that was read exists, also if its link goes down.
     table.update(20.0, {"crc": (5, why, why), "replay": (1, 0, why)})

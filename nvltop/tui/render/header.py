@@ -93,7 +93,7 @@ def _node(view: ViewState, room: int) -> list[TextRun]:
 
 def _nvlink(view: ViewState, room: int) -> TextRun:
     frame = view.frame
-    gpus = [(g.state, g.stale, g.nvlink.links_up, g.fabric) for g in frame.gpus]
+    gpus = [(g.state, g.stale and g.read_age_s, g.nvlink.links_up, g.fabric) for g in frame.gpus]
     inputs = frame.inventory, frame.findings, frame.tick.not_reading, gpus
     text = view.cache.parts.get("nvlink", inputs, lambda: nvlink_line(frame))
     return text if len(text) <= room else text.replace(" links up", " up"), ""

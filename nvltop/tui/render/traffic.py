@@ -18,11 +18,6 @@ def has_links(gpus: Sequence[GpuFrame]) -> bool:
     return any(not (known(n := g.nvlink.links_up) and n == 0) for g in gpus)
 
 
-def fresh(gpus: Sequence[GpuFrame]) -> list[GpuFrame]:
-    """Return the GPUs that answer: the last rates of another do not count as current traffic."""
-    return [g for g in gpus if not g.stale and g.state == "ok"]
-
-
 def linked(gpus: Sequence[GpuFrame]) -> list[GpuFrame]:
     """Return the GPUs whose NVLink traffic the meters add up; without any, they show PCIe."""
     return [g for g in gpus if known(g.nvlink.links_up) and g.nvlink.links_up > 0]

@@ -57,6 +57,8 @@ class CounterRow:
     """Change of the counter since the baseline; None without one."""
     fact: FactChange | None = None
     """A fact instead of a counter."""
+    old: bool = False
+    """Whether the count is older than expected."""
 
 
 def counters(view: ViewState) -> list[CounterRow]:
@@ -104,6 +106,7 @@ def _link_row(
         remote=displayable(remote_name(link, index_of), view.glyphs),
         uptime_s=g.uptime_s,
         change=_change(view, (g.gpu.uuid, link.index), kind, error, g.uptime_s),
+        old=g.stale,
     )
 
 
@@ -120,6 +123,7 @@ def _port_row(view: ViewState, i: int, f: NicFrame, kind: str, error: ErrorCount
         uptime_s=NIC_TIME,
         link=False,
         change=_change(view, (f.nic.device, f.port.port), kind, error, NIC_TIME),
+        old=f.stale,
     )
 
 

@@ -12,7 +12,7 @@ from nvltop.analysis.health.gpu_names import gpu_names
 from nvltop.analysis.uptime import counted_s, per_day
 from nvltop.comparison.baseline import TOO_SHORT, CountChange
 from nvltop.formatting import UNKNOWN, age, count, small_number
-from nvltop.model import GpuFrame, Missing, first_missing, known
+from nvltop.model import GpuFrame, Maybe, Missing, first_missing, known
 from nvltop.model.error_kinds import INFORMATIVE
 from nvltop.model.missing import UNSUPPORTED
 from nvltop.report.phrases import unknown_by_reason, unread_count
@@ -21,7 +21,7 @@ from nvltop.tui import keys
 from nvltop.tui.dialogs import pages
 from nvltop.tui.keys import FunctionKey
 from nvltop.tui.render.comparison import heading, increase_text
-from nvltop.tui.render.row import Column, Row, TextRun, fit, fit_text
+from nvltop.tui.render.row import SEPARATOR, Column, Row, TextRun, fit, fit_text
 from nvltop.tui.tabs.errors.counters import NO_LINK, CounterRow, counters
 from nvltop.tui.widgets.list_tab import ListTab
 
@@ -133,7 +133,7 @@ class ErrorsTab(ListTab[CounterRow]):
         if column.key in ("before", "now", "change", "per_hour", "note"):
             return _compared_cell(item, column.key)
         error = item.error
-        role = "error" if _rose(item) else ""
+        role = _role(item)
         if column.key == "gpu":
             return item.label, ""
         if column.key == "link":
@@ -255,6 +255,10 @@ def _rose(item: CounterRow) -> bool:
     return known(risen) and risen > 0 and item.kind not in INFORMATIVE
 
 
+def _role(item: CounterRow) -> str:
+    return "error" if _rose(item) else "dim" if item.old else ""
+
+
 def _order_of_change(item: CounterRow) -> float:
     """Return the sort value of a change: facts, then increases, then what is unknown, then what is equal."""
     if item.fact or item.change is None:
@@ -274,7 +278,7 @@ def _note(item: CounterRow) -> str:
 
 def _compared_cell(item: CounterRow, column: str) -> TextRun:
     """Return the text of a cell of a comparison."""
-    role = "error" if _rose(item) else ""
+    role = _role(item)
     if column == "note":
         return _note(item), "dim"
     if item.fact:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from nvltop.formatting import age
-from nvltop.report.phrases import unknown_by_reason
 from nvltop.model import Counter, GpuFrame, Maybe, Missing
 from nvltop.report import nics
+from nvltop.report.phrases import unknown_by_reason
 from nvltop.text import counted
 from nvltop.tui.render.row import SEPARATOR
 from nvltop.tui.render.traffic import has_links
@@ -86,12 +84,3 @@ def _values(g: GpuFrame, linked: bool) -> dict[str, Maybe[object]]:
         "RX": nvlink.mean_rx_bytes_per_s,
         "speed": nvlink.speed_bytes_per_s,
     }
-
-
-def _unknown(name: str, values: Mapping[str, Maybe[object]]) -> list[str]:
-    """Return the unknown values grouped by reason: `GPU 0 ? power, temp: not supported`."""
-    names_by_reason: dict[str, list[str]] = {}
-    for value_name, value in values.items():
-        if isinstance(value, Missing):
-            names_by_reason.setdefault(value.reason, []).append(value_name)
-    return [f"{name} ? {', '.join(names)}: {reason}" for reason, names in names_by_reason.items()]
