@@ -18,6 +18,7 @@ from nvltop.report.timeline import event_line
 from nvltop.tui.dialogs.compared_rows import COMPARED_TITLES, KIND_WIDTH, compared_counters, compared_facts
 from nvltop.tui.render.header import SEVERITY_ROLES
 from nvltop.tui.render.row import SEPARATOR, Row, TextRun, fill, fit, fit_text
+from nvltop.tui.render.sparklines import covered
 from nvltop.tui.render.traffic import speed_text
 from nvltop.tui.render.view_state import ViewState
 
@@ -99,7 +100,7 @@ def _charts(view: ViewState, g: GpuFrame, link: Link, width: int, height: int) -
     cells = min(width, int(MAX_CHART_S / view.spark_shape(1, full).seconds()))
     lines = view.mirrored(((*key, "tx"),), ((*key, "rx"),), cells, full, height)
     seconds = view.spark_shape(cells, full).seconds()
-    window = f"last {seconds:g} s, full height {or_reason(full, view.unit.text)}"
+    window = f"last {covered(seconds)}, full height {or_reason(full, view.unit.text)}"
     if known(g.nvlink.ceiling):
         window += " (NCCL max)"
     tx, rx = (_rate(view, g, link, way) for way in ("tx", "rx"))

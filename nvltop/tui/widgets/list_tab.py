@@ -126,6 +126,11 @@ class ListTab(SearchableTab, Generic[T]):
         self._list.show([*above, self._title(columns, at.width), *self._rows(columns, at.width, room)])
 
     @property
+    def tail_width(self) -> int:
+        """Columns of the screen behind the visible columns."""
+        return self._list.size.width - sum(column.width + 1 for column in self.visible_columns)
+
+    @property
     def visible_columns(self) -> Sequence[Column]:
         """The columns that fit on the screen."""
         return fit_columns(self.columns, self._list.size.width - self.MIN_TAIL)

@@ -29,7 +29,8 @@ from nvltop.tui.render.view_state import ViewState
 
 FIRST_NIC_SORT_PLACE: Final = 1 << 20
 """What the first NIC sorts as: after all GPUs."""
-NIC_TIME: Final = Missing("the kernel does not report since when a NIC counts")
+NIC_TIME: Final = Missing("not reported")
+"""Why it is unknown since when a NIC counts."""
 NO_LINK: Final = -1
 """Index of a row about a GPU."""
 NO_COUNT: Final = ErrorCount(NOT_READ, NOT_READ, NOT_READ, None)

@@ -29,6 +29,8 @@ NEVER_CHANGED_S: Final = 1e12
 """Sort value of a counter that has never changed, in seconds since its last change."""
 INFORMATIVE_OFFSET: Final = 1e25
 """Amount subtracted from the sort value of an informative counter; larger than any counter."""
+MIN_MINUTES: Final = 10
+"""Number of minutes from which their marks are shown."""
 NUMBER_WIDTH: Final = 9
 """Columns of the values of a comparison."""
 FACT_ORDER: Final = 1e12
@@ -164,13 +166,18 @@ class ErrorsTab(ListTab[CounterRow]):
 
     def tail(self, item: CounterRow, width: int) -> list[TextRun]:
         """Draw one mark per minute, high if the counter rose; the newest minute is at the right."""
-        minutes = min(HISTORY_MINUTES, width - 1) if not item.fact else 0
-        if minutes < 10:
+        minutes = _shown_minutes(width)
+        if item.fact or not minutes:
             return []
         levels = self.view.glyphs.levels
         marks = (levels[-1] if item.error.minutes >> i & 1 else levels[0] for i in range(minutes))
         is_alarm = item.error.minutes and item.kind not in INFORMATIVE
         return [("".join(reversed(list(marks))), "error" if is_alarm else "shadow")]
+
+    def tail_title(self) -> str:
+        """Return how many minutes the marks cover; empty without room for them."""
+        minutes = _shown_minutes(self.tail_width)
+        return f"LAST {minutes} MIN" if minutes else ""
 
     def empty(self) -> str:
         """Return the text for an empty list: which counters were read."""
@@ -210,7 +217,8 @@ class ErrorsTab(ListTab[CounterRow]):
 
     def _unknown(self, item: CounterRow) -> str:
         """Return why values in the row of a counter that was read are unknown; empty if all are known."""
-        error, place = item.error, f"GPU {item.label} link" if item.link else f"NIC {item.owner} port"
+        error = item.error
+        name = f"GPU {item.label} link {item.index}" if item.link else item.label.replace("-", item.owner)
         values: dict[str, Maybe[object]] = {
             "over": counted_s(error, item.uptime_s),
             "per_day": per_day(error, item.uptime_s),
@@ -218,7 +226,7 @@ class ErrorsTab(ListTab[CounterRow]):
             "per_min": error.per_min,
         }
         shown = {c.title: values[c.key] for c in self.visible_columns if c.key in values}
-        return SEPARATOR.join(unknown_by_reason(f"{place} {item.index}", shown))
+        return SEPARATOR.join(unknown_by_reason(name, shown))
 
     def action_enter(self) -> None:
         """Open the link, NIC or GPU of the selected counter."""
@@ -231,6 +239,12 @@ class ErrorsTab(ListTab[CounterRow]):
             self.open_page(pages.link_page(self.view, self.output, item.owner, item.index))
         else:
             self.open_page(pages.gpu_page(self.view, self.output, item.owner))
+
+
+def _shown_minutes(width: int) -> int:
+    """Return for how many minutes there are marks in `width` columns; 0 if there is not enough room."""
+    minutes = min(HISTORY_MINUTES, width - 1)
+    return minutes if minutes >= MIN_MINUTES else 0
 
 
 def _unread(gpus: Sequence[GpuFrame]) -> str:

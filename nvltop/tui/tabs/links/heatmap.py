@@ -17,6 +17,7 @@ from nvltop.report.phrases import remote_name, tx_rx_or_reason
 from nvltop.tui.render.glyphs import UNICODE
 from nvltop.tui.render.heat import HEAT_LEVELS, heat_role
 from nvltop.tui.render.row import BLANK, SEPARATOR, Row, TextRun, end_with, fill, fit, fit_text, merge_runs
+from nvltop.tui.render.sparklines import covered
 from nvltop.tui.render.traffic import mean_window, speed_text
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.tabs.links.layout import LABEL_WIDTH, LinksLayout, choose, ends_at_gpus
@@ -89,8 +90,9 @@ def _title(view: ViewState, width: int, at: LinksLayout) -> Row:
         name = f"{column.title} {view.unit.name}" if column.key == "sum" else column.title
         head += " " + name[: column.width].rjust(column.width)
     if at.spark:
-        seconds = view.spark_shape(at.spark, 0.0).seconds()
-        head += f" TX UP, RX DOWN, LAST {seconds:g} s" if at.spark > 24 else f" LAST {seconds:g} s"
+        lasts = covered(view.spark_shape(at.spark, 0.0).seconds())
+        texts = f"TX UP, RX DOWN, LAST {lasts}", f"LAST {lasts}", lasts
+        head += f" {next((text for text in texts if len(text) <= at.spark), lasts)}"
     cut = []
     if (most := max((len(g.links) for g in view.gpus), default=0)) > at.links:
         cut.append(f"links {at.first_link}-{at.first_link + at.links - 1} of {most}")

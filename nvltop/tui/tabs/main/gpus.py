@@ -230,10 +230,9 @@ def _choose_layout(
         each = width - used if width - used >= MIN_SPARKLINE_WIDTH else 0
     mark = glyphs.descending if falling else glyphs.ascending
     head = " ".join(_column_title(c, sort, mark) for c in columns)
-    scale = f" (of {scale})" if scale and each >= len(scale) + len("TX (of )") else ""
-    head += f" {spark_title('TX' + scale, each, cell_s)}" if each else ""
+    head += f" {spark_title('TX', each, cell_s, scale)}" if each else ""
     if pair:
-        head += f" {spark_title('RX' + scale, each, cell_s)}"
+        head += f" {spark_title('RX', each, cell_s, scale)}"
     title = fit([(head, "title")], width, "title")
     used += 2 * each + 1 if pair else each
     return GpuTableLayout(*split_columns(columns, RATE_COLUMNS), each, pair, linked, used, title)
