@@ -176,7 +176,7 @@ def read_gpu(driver: Driver, device: Device, uuid_by_bus: dict[tuple[int, int, i
         switch_links=switch_links,
         remotes=remotes,
         c2c=_c2c(driver, device),
-        **read_firmware(driver, device.handle, device.uuid, device.index),
+        **read_firmware(driver, device.handle, device.uuid, device.index, device.architecture),
     )
 
 

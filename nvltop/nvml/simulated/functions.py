@@ -25,6 +25,8 @@ from nvltop.nvml.simulated.abi import (
 )
 from nvltop.nvml.simulated.node import AMPERE, BLACKWELL, HOPPER
 
+SLOWDOWN: Final = 1
+"""nvmlTemperatureThresholds_t of the temperature from which the hardware slows a GPU down."""
 HW_THERMAL: Final = 0x40
 """Event reason of clocks that the hardware reduced because of heat."""
 GPU_IDLE: Final = 0x1
@@ -141,6 +143,10 @@ def _gauges(driver: SimulatedDriver) -> FunctionTable:
         watts = m.mean_power_w if boards[gpu].averages_power else m.power_w
         return put(c_uint, out, round(1000 * watts(gpu, driver.t)))
 
+    def threshold(gpu: int, kind: int, out: int) -> int:
+        limit = boards[gpu].slowdown_c if kind == SLOWDOWN else None
+        return NOT_SUPPORTED if limit is None else put(c_uint, out, limit)
+
     def memory(gpu: int, out: int, reserved: int, struct: Any) -> int:
         if not boards[gpu].memory_info:
             return NOT_SUPPORTED
@@ -177,6 +183,7 @@ def _gauges(driver: SimulatedDriver) -> FunctionTable:
             (P, U, P),
             lambda gpu, sensor, out: put(c_uint, out, m.temperature_c(gpu, driver.t)),
         ),
+        "nvmlDeviceGetTemperatureThreshold": ((P, U, P), threshold),
         "nvmlDeviceGetClockInfo": (
             (P, U, P),
             lambda gpu, clock, out: put(c_uint, out, m.workload.clock_mhz(gpu)),

@@ -75,7 +75,9 @@ def _power(g: GpuFrame, view: ViewState, old: str) -> TextRun:
 
 def _temperature(g: GpuFrame, view: ViewState, old: str) -> TextRun:
     now = g.gauges.temperature_c
-    return _number(now, view.glyphs.degree), old or temperature_role(now, is_slowed_by_heat(g))
+    return _number(now, view.glyphs.degree), old or temperature_role(
+        now, g.gpu.slowdown_c, is_slowed_by_heat(g)
+    )
 
 
 def is_slowed_by_heat(g: GpuFrame) -> bool:
