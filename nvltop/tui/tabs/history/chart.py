@@ -106,6 +106,16 @@ def redraw_seconds(view: ViewState, wanted: ChartRequest, width: int) -> int:
     return max(1, min(round(column_seconds(view, wanted, width)), MAX_REDRAW_S))
 
 
+def drawing_number(view: ViewState, every_s: float) -> float:
+    """Return a number that changes when charts that are drawn every `every_s` seconds are due again.
+
+    A replay that is paused shows all that was read until then, since nothing follows that would show it.
+    """
+    if view.replay and view.replay.paused:
+        return view.history.now_s
+    return view.history.bucket // every_s
+
+
 def _side_by_side(
     view: ViewState,
     cache: SeriesCache,
@@ -121,7 +131,7 @@ def _side_by_side(
     history = view.history
     key = (
         (wanted, each, height, history, history.generation),
-        history.bucket // redraw_seconds(view, wanted, each),
+        drawing_number(view, redraw_seconds(view, wanted, each)),
         (view.unit, view.glyphs, view.spark_style, view.frame.interval_s),
         (view.frame.inventory, len(view.frame.timeline)),
     )
