@@ -16,6 +16,8 @@ from nvltop.model import Maybe, Missing
 UNKNOWN: Final = "?"
 GB: Final = 1e9
 GIB: Final = 1 << 30
+PARTIAL_COUNT_WIDTH: Final = 6
+"""Columns of a count whose other part could not be read, such as `1.2k+?`."""
 
 
 def cell(value: Maybe[float], text: str, width: int) -> str:
@@ -131,6 +133,11 @@ def count(value: Maybe[float], width: int = 4) -> str:
     return "lots".rjust(width)
 
 
+def partial_count(value: Maybe[float], is_part: bool, width: int = 4) -> str:
+    """Return a count; `+?` behind it states that a part of it could not be read: `3+?`."""
+    return count(value, width) + "+?" * is_part
+
+
 def small_number(value: Maybe[float]) -> str:
     """Return a number that may be below 1: `0.08`, `1.5`, `42`, `1.2k`."""
     if isinstance(value, Missing):
@@ -155,6 +162,14 @@ def duration(seconds: float) -> str:
 def pending_phrase(wait_s: float) -> str:
     """Return when a condition becomes a finding: `in 12 s if it lasts`; see `Pending.wait_s`."""
     return f"in {duration(wait_s)} if it lasts" if wait_s >= 1 else "with the next readings"
+
+
+def in_seconds(seconds: float) -> str:
+    """Return a step or an averaging window with two significant digits: `0.25 s`, `2 s`, `2.1 s`, `134 s`.
+
+    All texts use it, so that two of them give the same step alike.
+    """
+    return f"{seconds:.2g} s" if seconds < 9.95 else f"{seconds:.0f} s"
 
 
 def _in_unit(seconds: float) -> tuple[float, str]:

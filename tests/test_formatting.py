@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvltop.formatting import age, count, duration, gb_per_s, memory, percent, rate
+from nvltop.formatting import age, count, duration, gb_per_s, in_seconds, memory, percent, rate
 from nvltop.model import Finding, Missing, Severity
 from nvltop.report.findings import evidence
 
@@ -61,3 +61,12 @@ def test_a_duration_has_one_number_and_unit_in_all_texts(seconds):
     assert age(seconds) == number + unit[0]
     found = Finding("rule", Severity.NOTICE, None, None, "text", evidence={"silent_s": seconds})
     assert evidence(found) == f"silent {duration(seconds)}"
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0.25, "0.25 s"), (0.0123, "0.012 s"), (2.0, "2 s"), (2.0131, "2 s"), (2.13, "2.1 s"),
+     (9.94, "9.9 s"), (9.96, "10 s"), (13.4, "13 s"), (134.2, "134 s")],
+)  # fmt: skip
+def test_a_step_has_two_significant_digits(number, text):
+    assert in_seconds(number) == text

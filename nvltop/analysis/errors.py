@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from nvltop.frozen import frozen, mutable
 from nvltop.model import NOT_READ, ErrorCount, Maybe, Missing, known
 from nvltop.model.error_kinds import INFORMATIVE
+from nvltop.model.missing import UNSUPPORTED
 
 ERROR_WINDOW_S: Final = 60.0
 """Length of the window of `ErrorCount.per_min`, seconds."""
@@ -174,6 +176,11 @@ class CounterTrack:
             self._minute = minute
 
     @property
+    def was_read(self) -> bool:
+        """Whether the counter could be read before or can be now."""
+        return self.since_start is not None
+
+    @property
     def steady(self) -> bool:
         """Whether the displayed count stays constant until the next reading."""
         if self.changed_s is not None or self.reset_s is not None:
@@ -248,6 +255,16 @@ def _stands_out(count: ErrorCount) -> bool:
     return bool(count.minutes) or count.reset_s is not None or count.total in SATURATED
 
 
+class ErrorSums(NamedTuple):
+    """Sums of the error counters of one GPU, without informative kinds."""
+
+    total: Maybe[int]
+    """Lifetime count of the counters that could be read."""
+    since_start: Maybe[int]
+    unread_part: Missing | None = None
+    """Why a counter could not be read; None if all were read, or none."""
+
+
 class ErrorTable:
     """All error counters of one GPU; most never change, so their counts are cached between frames."""
 
@@ -260,7 +277,9 @@ class ErrorTable:
         self._counts: dict[int, dict[str, ErrorCount]] = {}
         self._due: dict[tuple[int, str], CounterTrack] = {}
         """Counters whose counts differ at the next frame: they were read, or contain ages."""
-        self._sums: tuple[Maybe[int], Maybe[int]] | None = None
+        self._sums: ErrorSums | None = None
+        self._down: AbstractSet[int] = frozenset()
+        """Links that were down at the last sum."""
 
     def update(self, time_s: float, counts_by_kind: Mapping[str, Sequence[Maybe[int]]]) -> None:
         """Add a reading: the counts of all links, by kind."""
@@ -304,25 +323,35 @@ class ErrorTable:
             self._due = {key: track for key, track in self._due.items() if not track.steady}
         return self._counts
 
-    @property
-    def sums(self) -> tuple[Maybe[int], Maybe[int]]:
-        """Sums of the errors of all links, without informative kinds: lifetime, since start."""
-        if self._sums is None:
-            self._sums = self._add_up()
+    def sums(self, down: AbstractSet[int]) -> ErrorSums:
+        """Return the sums of the errors of all links, without informative kinds.
+
+        `down` are the links that are down: a counter of theirs that was never read is not a part of the sums.
+        """
+        if self._sums is None or down != self._down:
+            self._sums, self._down = self._add_up(down), down
         return self._sums
 
-    def _add_up(self) -> tuple[Maybe[int], Maybe[int]]:
-        counted = [
-            (t.total, t.since_start) for (_, kind), t in self._tracks.items() if kind not in INFORMATIVE
-        ]
+    def _add_up(self, down: AbstractSet[int]) -> ErrorSums:
+        counted = [(link, t) for (link, kind), t in self._tracks.items() if kind not in INFORMATIVE]
         if not counted:
-            return NO_COUNTER_READ, NO_COUNTER_READ
-        read = [(total, since or 0) for total, since in counted if known(total)]
+            return ErrorSums(NO_COUNTER_READ, NO_COUNTER_READ)
+        unread = [
+            t.total
+            for link, t in counted
+            if isinstance(t.total, Missing)
+            and (t.was_read or (t.total not in UNSUPPORTED and link not in down))
+        ]
+        read = [(t.total, t.since_start or 0) for _, t in counted if known(t.total)]
         if not read:
-            reasons = {total for total, _ in counted if isinstance(total, Missing)}
-            why = reasons.pop() if len(reasons) == 1 else COUNTERS_UNREADABLE
-            return why, why
-        return sum(total for total, _ in read), sum(since for _, since in read)
+            why = _common_reason(unread or [t.total for _, t in counted if isinstance(t.total, Missing)])
+            return ErrorSums(why, why)
+        part = _common_reason(unread) if unread else None
+        return ErrorSums(sum(total for total, _ in read), sum(since for _, since in read), part)
+
+
+def _common_reason(reasons: Sequence[Missing]) -> Missing:
+    return reasons[0] if len(set(reasons)) == 1 else COUNTERS_UNREADABLE
 
 
 def _age(now_s: float, then_s: float | None) -> float | None:

@@ -314,7 +314,7 @@ class GpuTrack:
         tx, rx = self._totals
         window = self._means.window
         means, peaks = (window.means, window.peaks) if window else ((), ())
-        errors_total, errors_since_start = self._errors.sums
+        errors = self._errors.sums(states.in_state(LinkState.DOWN))
         gpu_total = counters if counters and counters.scope is Scope.GPU else None
         return NvLink(
             links_present=len(states.states),
@@ -327,8 +327,9 @@ class GpuTrack:
             recent_s=recent_s,
             counter=counters.counter if counters else NOT_READ,
             scope=counters.scope if counters else NOT_READ,
-            errors_total=errors_total,
-            errors_since_start=errors_since_start,
+            errors_total=errors.total,
+            errors_since_start=errors.since_start,
+            errors_unread_part=errors.unread_part,
             tx_bytes_total=gpu_total.tx_bytes[0] if gpu_total else PER_LINK_ONLY,
             rx_bytes_total=gpu_total.rx_bytes[0] if gpu_total else PER_LINK_ONLY,
             mean_tx_bytes_per_s=_mean_or_reason(means, 0, tx),

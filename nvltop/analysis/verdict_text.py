@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from nvltop.analysis.activity.decision import HALF_THE_TIME, MOSTLY_AT_LIMIT, STATE_SLACK
-from nvltop.formatting import age
+from nvltop.formatting import age, in_seconds
 from nvltop.model import MAX_HEADLINE, Job, Judgement, Limit, Missing, Overlap, known
 from nvltop.text import counted, shortened
 
@@ -27,11 +27,6 @@ def percent(share: float) -> str:
     return "<1%" if 0 < share < 0.005 else f"{share:.0%}"
 
 
-def seconds(value: float) -> str:
-    """Format a duration, as `2.0 s` or `13 s`, with two significant digits below a second."""
-    return f"{value:.2g} s" if value < 1 else f"{value:.1f} s" if value < 10 else f"{value:.0f} s"
-
-
 def fit_headline(texts: Sequence[str], suffix: str = "") -> str:
     """Return the first text that fits into a headline with `suffix`, else the last one cut with a mark."""
     room = MAX_HEADLINE - len(suffix)
@@ -42,7 +37,7 @@ def time_phrase(j: Judgement, short: bool = False) -> str:
     """Return `of each 2.0 s step`, or `of the time` if there is no step."""
     if j.step_s is None:
         return "of the time"
-    return "of each step" if short else f"of each {seconds(j.step_s)} step"
+    return "of each step" if short else f"of each {in_seconds(j.step_s)} step"
 
 
 def limit_share(j: Judgement) -> float:
@@ -132,7 +127,7 @@ def _headlines(j: Judgement) -> list[str]:
         return [quiet if j.state == "light" else "NVLink is busy"]
     if j.state == "silent":
         quiet = f"No NVLink traffic for {age(j.silent_s)}"
-        return [f"{quiet} (step was {seconds(j.step_s)})", quiet] if j.step_s else [quiet]
+        return [f"{quiet} (step was {in_seconds(j.step_s)})", quiet] if j.step_s else [quiet]
     if j.state == "unclear":
         if known(j.at_limit) and known(j.at_limit_most):
             span = f"{j.at_limit:.0%} to {percent(j.at_limit_most)}"
@@ -255,7 +250,7 @@ def _cost(j: Judgement) -> str:
             return f"computing goes on meanwhile ({seen}), but the job cannot be faster than its traffic"
         if j.step_s is None:
             return f"{shown}, it costs about {percent(busy * overlap.exposed)} of the time"
-        left = seconds(j.step_s * (1 - busy * overlap.exposed))
+        left = in_seconds(j.step_s * (1 - busy * overlap.exposed))
         return f"{shown}; without it a step would take about {left}"
     return _cost_range(j, busy)
 
@@ -270,8 +265,8 @@ def _cost_range(j: Judgement, busy: float) -> str:
             " (nothing overlaps) and 100% (all of it overlaps) of its time"
         )
     return (
-        f"without that communication a step would take between {seconds(j.step_s * (1 - busy))}"
-        f" (nothing overlaps) and {seconds(j.step_s)} (all of it overlaps)"
+        f"without that communication a step would take between {in_seconds(j.step_s * (1 - busy))}"
+        f" (nothing overlaps) and {in_seconds(j.step_s)} (all of it overlaps)"
     )
 
 
@@ -292,7 +287,7 @@ def _exposed(o: Overlap) -> str:
 
 def _silent(j: Judgement) -> str:
     """Return the sentence about a job that stopped moving data while its GPUs are busy."""
-    step = f" (step was {seconds(j.step_s)})" if j.step_s else ""
+    step = f" (step was {in_seconds(j.step_s)})" if j.step_s else ""
     before = ""
     if known(j.busy):
         before = f"; before, {percent(j.busy)} {time_phrase(j)} moved data"

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import field
 from typing import Any, Final
 
+from nvltop.comparison.improvement import is_better
 from nvltop.comparison.sides import Report, Side, less_read, pair, remote_text, remotes_differ
 from nvltop.comparison.source import side_of
 from nvltop.frozen import frozen
@@ -94,6 +95,8 @@ class FactChange:
     before: str
     now: str
     note: str = ""
+    improved: bool = False
+    """Whether it is better than in the baseline, or can be read again."""
 
 
 def of_frame(frame: Frame, name: str) -> Baseline:
@@ -141,7 +144,7 @@ def of_file(side: Side, frame: Frame) -> Baseline:
         for link in theirs.get("links") or ():
             links[matched[id(theirs)], link["index"]] = _of_report(_reported_facts(link), link)
     for nic in side.nics:
-        links[nic["name"], nic["port"]] = _of_report(Facts({"state": nic.get("state")}), nic)
+        links[nic["name"], nic["port"]] = _of_report(Facts({"NIC state": nic.get("state")}), nic)
     node = {True: "the same node", False: "another node", None: "perhaps another node"}[pairing.same_node]
     return Baseline(
         side.name,
@@ -191,7 +194,7 @@ def _facts(frame: Frame, link: Link) -> Facts:
 
 def _port_facts(f: NicFrame) -> Facts:
     state = f.port.state
-    return Facts({"state": state if known(state) else None})
+    return Facts({"NIC state": state if known(state) else None})
 
 
 def _speed(bytes_per_s: Any) -> str | None:
@@ -253,7 +256,7 @@ def fact_changes(baseline: Baseline, frame: Frame, g: GpuFrame, link: Link) -> l
     """Return which of state, speed and remote end of a link differ from the baseline."""
     then = baseline.links.get((g.gpu.uuid, link.index))
     if then is None:
-        return [FactChange("link", ABSENT, "present")] if g.gpu.uuid in baseline.gpus else []
+        return [FactChange("link", ABSENT, "present", improved=True)] if g.gpu.uuid in baseline.gpus else []
     return _differing(then.facts, _facts(frame, link))
 
 
@@ -272,13 +275,21 @@ def _differing(before: Facts, now: Facts) -> list[FactChange]:
         if a == b or (what == "link speed" and not up):
             continue
         unread = _unread((before, now), 0 if a is None else 1) if None in (a, b) else ""
-        found.append(FactChange(what, a or "?", b or "?", unread))
+        improved = is_better(what, _number_or_text(a), _number_or_text(b)) if a and b else a is None
+        found.append(FactChange(what, a or "?", b or "?", unread, improved))
     differ = remotes_differ(before.end, now.end)
     if differ is not False:
         ends = [remote_text(facts.end) for facts in (before, now)]
-        unread = _unread((before, now), less_read(before.end, now.end)) if differ is None else ""
-        found.append(FactChange("remote end", ends[0], ends[1], unread))
+        side = less_read(before.end, now.end) if differ is None else None
+        unread = "" if side is None else _unread((before, now), side)
+        found.append(FactChange("remote end", ends[0], ends[1], unread, side == 0))
     return found
+
+
+def _number_or_text(value: str) -> float | str:
+    """Return the number of a speed, such as 25.0 of `25.0 GB/s`, or another text as it is."""
+    number, _, unit = value.partition(" ")
+    return float(number) if unit == "GB/s" else value
 
 
 def _unread(sides: tuple[Facts, Facts], side: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import field
 from typing import Any
 
+from nvltop.comparison.improvement import is_better
 from nvltop.comparison.sides import Pairing, Report, Side
 from nvltop.frozen import frozen, mutable
 from nvltop.model import Severity
@@ -63,13 +64,18 @@ class Comparison:
 class Collector:
     """Compares values one by one, and counts those that are equal."""
 
+    reversed: bool = False
+    """Whether the second side is the earlier one."""
     found: list[Difference] = field(default_factory=list)
     same: dict[str, int] = field(default_factory=dict)
 
     def value(
         self, where: str, what: str, before: Report, after: Report, key: str, severity: Severity
     ) -> bool:
-        """Compare one key of two objects; return whether both values are known and differ."""
+        """Compare one key of two objects; return whether both values are known and differ.
+
+        `severity` is that of a difference for the worse; for the better it is a notice at most.
+        """
         a, b = before.get(key), after.get(key)
         if a == b and (a is not None or _reason(before, key) == _reason(after, key)):
             if a is not None:
@@ -78,8 +84,13 @@ class Collector:
         if a is None or b is None:
             self._unknown(where, what, (a, _reason(before, key)), (b, _reason(after, key)), severity)
             return False
-        self.found.append(Difference(where, what, a, b, severity))
+        self.found.append(Difference(where, what, a, b, self.severity(what, a, b, severity)))
         return True
+
+    def severity(self, what: str, before: Any, after: Any, worse: Severity) -> Severity:
+        """Return the severity of a difference: `worse`; at most a notice if it is for the better."""
+        earlier, later = (after, before) if self.reversed else (before, after)
+        return min(worse, Severity.NOTICE) if is_better(what, earlier, later) else worse
 
     def equal(self, what: str) -> None:
         """Count a value that is equal on both sides."""

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from nvltop.analysis.uptime import RESET_TOLERANCE_S
 from nvltop.comparison.collector import Collector, Comparison, Difference
+from nvltop.comparison.improvement import TOPOLOGY
 from nvltop.comparison.sides import (
     Pairing,
     Report,
@@ -35,7 +36,7 @@ BUSY_PERCENT: Final = 10.0
 def compare(before: Side, after: Side) -> Comparison:
     """Compare two sides."""
     pairing = pair(before, after)
-    c = Collector()
+    c = Collector(pairing.reversed)
     _node(c, before, after, pairing)
     for one, other in pairing.gpus:
         _gpu(c, one, other, pairing, _Counters(pairing, before, after, one, other))
@@ -146,7 +147,7 @@ def _link(c: Collector, where: str, a: Report, b: Report, pairing: Pairing, coun
         note = _unread(SIDES[side], (a, b)[side].get("state_reason"))
         c.found.append(Difference(where, "link state", *states, Severity.UNKNOWN, note))
     else:
-        lost = states[0] == "up" and states[1] != "up"
+        lost = states[pairing.reversed] == "up"
         c.value(where, "link state", a, b, "state", Severity.CRITICAL if lost else Severity.WARNING)
     if states == ("up", "up"):
         c.value(where, "link speed", a, b, "speed_bytes_per_s", Severity.WARNING)
@@ -218,14 +219,14 @@ def _topology(c: Collector, a: Report, b: Report) -> None:
             note = "" if side is None else _unread(SIDES[side], _reason_of_cell(matrices[side], ends))
             changed.setdefault((before, after, note), []).append(ends)
     for (before, after, note), pairs in changed.items():
-        severity = Severity.UNKNOWN if note else Severity.WARNING
+        severity = Severity.UNKNOWN if note else c.severity(TOPOLOGY, before, after, Severity.WARNING)
         common = set(pairs[0]).intersection(*pairs[1:])
         if len(pairs) > 1 and common:
             where = f"{common.pop()} to {len(pairs)} others"
-            c.found.append(Difference(where, "topology", before, after, severity, note))
+            c.found.append(Difference(where, TOPOLOGY, before, after, severity, note))
             continue
         for ends in pairs:
-            c.found.append(Difference("-".join(ends), "topology", before, after, severity, note))
+            c.found.append(Difference("-".join(ends), TOPOLOGY, before, after, severity, note))
 
 
 def _reason_of_cell(matrix: Report, ends: tuple[str, str]) -> str:

@@ -13,7 +13,7 @@ from nvltop.model.inventory import Gpu, Inventory, Remote
 from nvltop.model.job import Job, Processes
 from nvltop.model.kernel_log import Culprit, FabricLog, Incident
 from nvltop.model.link_counters import Counter, Scope
-from nvltop.model.missing import NOT_READ, Maybe
+from nvltop.model.missing import NOT_READ, Maybe, Missing
 from nvltop.model.nic import Nic, NicPort
 from nvltop.model.reading import (
     C2cTraffic,
@@ -103,8 +103,10 @@ class NvLink:
     counter: Maybe[Counter] = NOT_READ
     scope: Maybe[Scope] = NOT_READ
     errors_total: Maybe[int] = NOT_READ
-    """Lifetime count of all errors of all links, without informative kinds."""
+    """Lifetime count of all errors of all links that could be read, without informative kinds."""
     errors_since_start: Maybe[int] = NOT_READ
+    errors_unread_part: Missing | None = None
+    """Why a part of these two sums could not be read; None if all of it was read, or none."""
     tx_bytes_total: Maybe[int] = NOT_READ
     """Only if the driver counts all links as one: elsewhere a sum would jump when a link goes down."""
     rx_bytes_total: Maybe[int] = NOT_READ
@@ -181,6 +183,11 @@ class GpuFrame:
     throttling: Throttling = field(default_factory=Throttling)
     uptime_s: Maybe[float] = NOT_READ
     """Seconds since the driver initialised the GPU, since which its counters count."""
+
+    @property
+    def read_age_s(self) -> float:
+        """Age by which `stale` is decided: of the link counters, or of the newest values without links."""
+        return self.age_s["links"] if "links" in self.age_s else min(self.age_s.values(), default=0.0)
 
 
 @frozen

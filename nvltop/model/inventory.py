@@ -95,6 +95,9 @@ class Gpu:
     """Index of the tray among the compute trays of the chassis."""
     host_id: Maybe[int] = NOT_READ
     """Index of the node within its slot."""
+    slowdown_c: Maybe[int] = NOT_READ
+    """Temperature from which the hardware slows the GPU down, degrees Celsius
+    (`nvmlDeviceGetTemperatureThreshold`). Since Ada, drivers report only margins to their limits."""
 
 
 @frozen

@@ -29,6 +29,14 @@ Maybe: TypeAlias = Union[T, Missing]  # noqa: UP007  (subscripted at run time, b
 
 NOT_READ: Final = Missing("not read yet")
 NOT_SUPPORTED: Final = Missing("not supported")
+INVALID_ARGUMENT: Final = Missing("invalid argument")
+FUNCTION_NOT_FOUND: Final = Missing("driver is too old for this")
+VERSION_NOT_SUPPORTED: Final = Missing("driver does not know this version of the call")
+DEPRECATED: Final = Missing("deprecated")
+UNSUPPORTED: Final = frozenset(
+    (NOT_SUPPORTED, FUNCTION_NOT_FOUND, INVALID_ARGUMENT, VERSION_NOT_SUPPORTED, DEPRECATED)
+)
+"""Reasons for which a repeated call fails again: the board or driver does not have the value."""
 GPU_IS_LOST: Final = Missing("GPU is lost")
 NOT_LISTED: Final = Missing("no longer listed by the driver")
 LOST_REASONS: Final = frozenset({GPU_IS_LOST.reason, NOT_LISTED.reason})

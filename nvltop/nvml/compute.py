@@ -13,9 +13,10 @@ from dataclasses import replace
 from typing import Final
 
 from nvltop.model import ComputeActivity, LinkCounters, Maybe, Missing, Reading, known
+from nvltop.model.missing import UNSUPPORTED
 from nvltop.nvml.call_budget import CallBudget, PacedReader
 from nvltop.nvml.device import Device
-from nvltop.nvml.driver import NO_PERMISSION, UNSUPPORTED, Driver
+from nvltop.nvml.driver import NO_PERMISSION, Driver
 from nvltop.nvml.gpm import NO_PERMISSION_NOTE, TOO_SOON, Gpm, GpmSpan, GpmStream, percent_to_share
 from nvltop.nvml.utilization import UtilizationReader, UtilizationSpan
 

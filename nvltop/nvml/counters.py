@@ -22,8 +22,9 @@ from nvltop.model import (
     known,
     split_tx_rx,
 )
+from nvltop.model.missing import UNSUPPORTED
 from nvltop.nvml.device import Device
-from nvltop.nvml.driver import UNSUPPORTED, Driver, UnsupportedCache
+from nvltop.nvml.driver import Driver, UnsupportedCache
 from nvltop.nvml.fields import ALL_LINKS, FieldRequest, FieldValues
 from nvltop.nvml.lanes import LANE_BYTES, multiplied
 from nvltop.nvml.power import POWER_INSTANT, watts

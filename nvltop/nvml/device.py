@@ -21,7 +21,8 @@ from nvltop.model import (
     known,
     total,
 )
-from nvltop.nvml.driver import UNSUPPORTED, Driver, plausible
+from nvltop.model.missing import UNSUPPORTED
+from nvltop.nvml.driver import Driver, plausible
 from nvltop.nvml.fields import FieldRequest
 from nvltop.nvml.firmware import read_firmware
 from nvltop.text import ranges
@@ -175,7 +176,7 @@ def read_gpu(driver: Driver, device: Device, uuid_by_bus: dict[tuple[int, int, i
         switch_links=switch_links,
         remotes=remotes,
         c2c=_c2c(driver, device),
-        **read_firmware(driver, device.handle, device.uuid, device.index),
+        **read_firmware(driver, device.handle, device.uuid, device.index, device.architecture),
     )
 
 

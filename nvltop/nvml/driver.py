@@ -12,20 +12,23 @@ from typing import Any, Final, TypeVar
 import pynvml
 
 from nvltop.model import GPU_IS_LOST, NOT_SUPPORTED, Maybe, Missing
+from nvltop.model.missing import (
+    DEPRECATED,
+    FUNCTION_NOT_FOUND,
+    INVALID_ARGUMENT,
+    UNSUPPORTED,
+    VERSION_NOT_SUPPORTED,
+)
 from nvltop.nvml.call_tracker import CallTracker
 from nvltop.text import clean
 
 N = TypeVar("N", bound=float)
 
-INVALID_ARGUMENT: Final = Missing("invalid argument")
 NO_PERMISSION: Final = Missing("no permission")
 NOT_FOUND: Final = Missing("not found")
 DRIVER_NOT_LOADED: Final = Missing("driver is not loaded")
 LIBRARY_NOT_FOUND: Final = Missing("NVML library not found")
-FUNCTION_NOT_FOUND: Final = Missing("driver is too old for this")
 VERSIONS_DIFFER: Final = Missing("driver and library versions differ")
-VERSION_NOT_SUPPORTED: Final = Missing("driver does not know this version of the call")
-DEPRECATED: Final = Missing("deprecated")
 IMPLAUSIBLE: Final = Missing("implausible value")
 UNDECODABLE: Final = Missing("the driver's text is not valid UTF-8")
 
@@ -58,11 +61,6 @@ REASONS: Final[dict[int, Missing]] = {
     999: Missing("unknown driver error"),
 }
 """Descriptions of NVML's return codes (nvml.h, nvmlReturn_t)."""
-
-UNSUPPORTED: Final = frozenset(
-    (NOT_SUPPORTED, FUNCTION_NOT_FOUND, INVALID_ARGUMENT, VERSION_NOT_SUPPORTED, DEPRECATED)
-)
-"""Reasons for which a repeated call fails again."""
 
 
 def reason(code: int) -> Missing:

@@ -10,8 +10,9 @@ import pynvml
 
 from nvltop.frozen import mutable
 from nvltop.model import LinkBer, LinkErrors, Maybe, Missing, known
+from nvltop.model.missing import UNSUPPORTED
 from nvltop.nvml.device import Device, per_link_request, read_per_link
-from nvltop.nvml.driver import UNSUPPORTED, Driver
+from nvltop.nvml.driver import Driver
 from nvltop.nvml.fields import FieldRequest, FieldValues
 
 BLACKWELL: Final = 10

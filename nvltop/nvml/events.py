@@ -16,8 +16,9 @@ from typing import Any, ClassVar, Final, Protocol
 import pynvml
 
 from nvltop.model import Event, Maybe, Missing, known, or_none
+from nvltop.model.missing import FUNCTION_NOT_FOUND, UNSUPPORTED
 from nvltop.nvml.device import Device
-from nvltop.nvml.driver import FUNCTION_NOT_FOUND, UNSUPPORTED, Driver
+from nvltop.nvml.driver import Driver
 from nvltop.nvml.library import library_call
 from nvltop.text import clean
 

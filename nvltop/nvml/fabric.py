@@ -11,8 +11,9 @@ import pynvml
 
 from nvltop.frozen import mutable
 from nvltop.model import NOT_SUPPORTED, Fabric, Maybe, Missing, first_missing, known, total
+from nvltop.model.missing import UNSUPPORTED
 from nvltop.nvml.device import Device, c2c_links, read_field, read_per_link
-from nvltop.nvml.driver import UNSUPPORTED, Driver, UnsupportedCache, reason
+from nvltop.nvml.driver import Driver, UnsupportedCache, reason
 from nvltop.nvml.uptime import UptimeReader
 
 RECOVERY_ACTION: Final = 230

@@ -9,8 +9,9 @@ import pynvml
 
 from nvltop.frozen import mutable
 from nvltop.model import NOT_READ, NOT_SUPPORTED, Gauges, Maybe, Missing, first_missing, known
+from nvltop.model.missing import UNSUPPORTED
 from nvltop.nvml.device import Device
-from nvltop.nvml.driver import IMPLAUSIBLE, UNSUPPORTED, Driver, UnsupportedCache, plausible
+from nvltop.nvml.driver import IMPLAUSIBLE, Driver, UnsupportedCache, plausible
 from nvltop.nvml.fields import FieldRequest
 from nvltop.nvml.power import POWER_AVERAGE, POWER_INSTANT, watts
 

@@ -13,8 +13,9 @@ from typing import Any, Final, NamedTuple
 import pynvml
 
 from nvltop.model import NOT_READ, NOT_SUPPORTED, Maybe, Missing
+from nvltop.model.missing import UNSUPPORTED
 from nvltop.nvml.device import Device
-from nvltop.nvml.driver import IMPLAUSIBLE, NO_PERMISSION, UNSUPPORTED, Driver, UnsupportedCache, reason
+from nvltop.nvml.driver import IMPLAUSIBLE, NO_PERMISSION, Driver, UnsupportedCache, reason
 
 MIN_SPAN_S: Final = 0.1
 """Shortest time between two samples that the hardware supports (nvmlGpmMetricsGet), seconds."""

@@ -8,8 +8,8 @@ from typing import Final, NamedTuple
 
 from nvltop.frozen import mutable
 from nvltop.model import NOT_READ, C2cTraffic, Maybe, Missing, PcieTraffic
+from nvltop.model.missing import UNSUPPORTED
 from nvltop.nvml.compute import GPM_METRICS as GPM_COMPUTE
-from nvltop.nvml.driver import UNSUPPORTED
 from nvltop.nvml.gpm import GpmSpan, GpmStream, mib_to_bytes_per_s
 from nvltop.nvml.pcie import PcieReader
 

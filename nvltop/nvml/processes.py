@@ -15,8 +15,9 @@ import pynvml
 
 from nvltop.frozen import mutable
 from nvltop.model import GpuUse, Maybe, Missing, first_missing, known
+from nvltop.model.missing import FUNCTION_NOT_FOUND, UNSUPPORTED
 from nvltop.nvml.device import Device
-from nvltop.nvml.driver import FUNCTION_NOT_FOUND, UNSUPPORTED, Driver, UnsupportedCache, plausible
+from nvltop.nvml.driver import Driver, UnsupportedCache, plausible
 from nvltop.nvml.library import find_function
 
 INITIAL_ENTRIES: Final = 64

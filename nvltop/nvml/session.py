@@ -23,12 +23,13 @@ from nvltop.model import (
     Reading,
     known,
 )
+from nvltop.model.missing import UNSUPPORTED
 from nvltop.nvml import inventory
 from nvltop.nvml.call_tracker import CallTracker
 from nvltop.nvml.compute import ComputeReader
 from nvltop.nvml.counters import CounterReader
 from nvltop.nvml.device import Device
-from nvltop.nvml.driver import UNSUPPORTED, Driver
+from nvltop.nvml.driver import Driver
 from nvltop.nvml.errors import ErrorReader
 from nvltop.nvml.fabric import FabricReader
 from nvltop.nvml.gauges import GaugeReader

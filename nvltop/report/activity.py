@@ -6,8 +6,8 @@ from typing import Final
 
 from nvltop.analysis.job_rates import reached_rate
 from nvltop.analysis.verdict import ACTIVE_STATES
-from nvltop.analysis.verdict_text import of_nccl_max, percent, seconds
-from nvltop.formatting import age, duration
+from nvltop.analysis.verdict_text import of_nccl_max, percent
+from nvltop.formatting import age, duration, in_seconds
 from nvltop.model import Activity, Frame, Judgement, StepPeriod, known
 from nvltop.report.findings import where
 
@@ -118,9 +118,9 @@ def describe_briefly(frame: Frame, activity: Activity) -> str:
 
 def _step(step: StepPeriod, found: Judgement | None) -> str:
     if found and found.state == "silent":
-        return f"no NVLink traffic for {age(found.silent_s)} (step was {seconds(step.period_s)})"
+        return f"no NVLink traffic for {age(found.silent_s)} (step was {in_seconds(step.period_s)})"
     doubt = " (possible)" if step.confidence == "possible" else ""
-    text = f"step {step.period_s:.3g} s{doubt}"
+    text = f"step {in_seconds(step.period_s)}{doubt}"
     if known(step.drift) and abs(step.drift) >= MIN_DRIFT:
         text += f" ({step.drift:+.0%} against the minutes before)"
     if step.silent_s > 2 * step.period_s:

@@ -74,7 +74,7 @@ def _unread(frame: Frame) -> str:
     if tick.not_reading:
         return tick.not_reading.reason
     gpus = [g for g in frame.gpus if g.state == "ok"]
-    old = [min(g.age_s.values()) for g in gpus if g.stale]
+    old = [g.read_age_s for g in gpus if g.stale]
     if old:
         have = noun_for(len(old), "has", "have")
         return f"{len(old)} of {counted(len(frame.gpus), 'GPU')} {have} not been read for {age(min(old))}"
@@ -122,7 +122,7 @@ def _fine(frame: Frame, seconds: float) -> str:
 def _errors(frame: Frame, seconds: float) -> str:
     """Return the time without errors, from the first to the last reading of the counters that can be read."""
     linked = [g for g in frame.gpus if _has_links(g)]
-    unread = [g for g in linked if not known(g.nvlink.errors_total)]
+    unread = [g for g in linked if not known(g.nvlink.errors_total) or g.nvlink.errors_unread_part]
     if linked and len(unread) == len(linked):
         return "link errors unknown"
     ages = [g.age_s.get("errors") for g in linked if g not in unread]
@@ -155,7 +155,7 @@ def _performance(frame: Frame) -> str:
         rate = total(rates)
         if rates and known(rate):
             parts.append(f"{name}_bytes_per_s={rate:.0f};;;0")
-    counts = [n.errors_since_start for n in nvlinks if n.links_present]
+    counts = [n.errors_unread_part or n.errors_since_start for n in nvlinks if n.links_present]
     errors = total(counts)
     if counts and known(errors):
         parts.append(f"link_errors={errors};;;0")

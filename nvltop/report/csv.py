@@ -33,6 +33,7 @@ TITLES: Final = (
     "pcie_rx_bytes_per_s",
     "missing",
     "rates_over_s",
+    "age_s",
 )
 """Column titles, with units; later versions add columns at the end. A value that could not be read is an
 empty cell, with the reason in the column `missing`."""
@@ -53,8 +54,10 @@ def to_csv(frame: Frame, only: Iterable[str] | None = None) -> str:
     for g in frame.gpus:
         if wanted is None or g.gpu.uuid in wanted:
             over_s = length(g.span_s)
-            writer.writerow(_row(when, g.gpu.index, "", _gpu(g), over_s))
-            writer.writerows(_row(when, g.gpu.index, link.index, _link(link), over_s) for link in g.links)
+            rows: list[tuple[int | str, dict[str, Maybe[object]]]] = [("", _gpu(g))]
+            rows += [(link.index, _link(link)) for link in g.links]
+            age_s = round(g.read_age_s, 3)
+            writer.writerows([*_row(when, g.gpu.index, link, of, over_s), age_s] for link, of in rows)
     return out.getvalue().rstrip("\n")
 
 
@@ -62,7 +65,7 @@ def _row(
     when: str, gpu: int, link: int | str, values: dict[str, Maybe[object]], over_s: Maybe[float]
 ) -> list[object]:
     missing = "; ".join(f"{k}: {v.reason}" for k, v in values.items() if isinstance(v, Missing))
-    cells = [values.get(title, "") for title in TITLES[3:-2]]
+    cells = [values.get(title, "") for title in TITLES[3:-3]]
     over_s = window(over_s, values["tx_bytes_per_s"], values["rx_bytes_per_s"])
     tail = [missing, "" if isinstance(over_s, Missing) else over_s]
     return [when, gpu, link, *("" if isinstance(c, Missing) else c for c in cells), *tail]
@@ -74,8 +77,9 @@ def _gpu(g: GpuFrame) -> dict[str, Maybe[object]]:
         "tx_bytes_per_s": g.nvlink.tx_bytes_per_s,
         "rx_bytes_per_s": g.nvlink.rx_bytes_per_s,
         "speed_bytes_per_s": g.nvlink.speed_bytes_per_s,
-        "errors_total": g.nvlink.errors_total,
-        "errors_since_start": g.nvlink.errors_since_start,
+        # A sum of a part of the counters would look like one of all.
+        "errors_total": g.nvlink.errors_unread_part or g.nvlink.errors_total,
+        "errors_since_start": g.nvlink.errors_unread_part or g.nvlink.errors_since_start,
         "util_percent": g.gauges.util_percent,
         "memory_used_bytes": g.gauges.memory_used_bytes,
         "power_w": g.gauges.power_w,

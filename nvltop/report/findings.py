@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Final
 
-from nvltop.formatting import age, duration
+from nvltop.formatting import age, duration, in_seconds
 from nvltop.model import Finding, Frame, Severity
 from nvltop.model.error_kinds import LINK_ERROR_KINDS, PORT_ERROR_KINDS
 
@@ -81,8 +81,8 @@ def _piece(key: str, value: object) -> str:
         return f"{key.removesuffix('_per_s').replace('_', ' ')} {_number(value)}/s"
     if key.endswith("_s") and isinstance(value, (int, float)):
         # Except for a step, a longer time is rounded as in the sentence above it.
-        exact = key.endswith("step_s") or value < SHORT_S
-        return f"{name} {f'{value:g} s' if exact else duration(value)}"
+        text = f"{value:g} s" if value < SHORT_S else duration(value)
+        return f"{name} {in_seconds(value) if key.endswith('step_s') else text}"
     unit = next((unit for ending, unit in EVIDENCE_UNITS.items() if key.endswith(ending)), "")
     name = name[: -len(unit) - 1] if unit else name
     values = value if isinstance(value, (list, tuple)) else [value]

@@ -156,6 +156,7 @@ def _gpu(g: GpuFrame, index_of: Mapping[str, int], now_s: float) -> dict[str, An
         power_w=gauges.power_w,
         power_limit_w=gpu.power_limit_w,
         temperature_c=gauges.temperature_c,
+        slowdown_temperature_c=gpu.slowdown_c,
         sm_clock_mhz=gauges.sm_clock_mhz,
         pstate=gauges.pstate,
         event_reasons=gauges.event_reasons,

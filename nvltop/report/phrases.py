@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
 from nvltop.analysis.health.gpu_names import gpu_names
-from nvltop.formatting import UNKNOWN, age
+from nvltop.formatting import UNKNOWN, age, in_seconds
 from nvltop.model import (
     PCIE_SAMPLED,
     Counter,
@@ -43,8 +43,24 @@ def rates_window(frame: Frame) -> str:
     lengths = [span[1] - span[0] for span in spans if span and span[1] > span[0]]
     if not lengths:
         return "no rates yet"
-    shortest, longest = f"{min(lengths):.3g}", f"{max(lengths):.3g}"
-    return f"rates over {shortest if shortest == longest else f'{shortest} to {longest}'} s"
+    shortest, longest = in_seconds(min(lengths)), in_seconds(max(lengths))
+    return f"rates over {shortest if shortest == longest else f'{shortest} to {longest}'}"
+
+
+def counted_gpus(gpus: Sequence[GpuFrame]) -> tuple[list[GpuFrame], bool]:
+    """Return the GPUs whose values are added up, and whether these are the last values and not those of now.
+
+    Values of a GPU that are older than expected do not count beside current ones. If no GPU has current ones,
+    the sum is that of the last values, as each row is.
+    """
+    readable = [g for g in gpus if g.state == "ok"]
+    current = [g for g in readable if not g.stale]
+    return (current, False) if current or not readable else (readable, True)
+
+
+def nothing_is_read(frame: Frame) -> bool:
+    """Return whether all values are older than expected, because the reading process does not read."""
+    return frame.tick.not_reading is not None and counted_gpus(frame.gpus)[1]
 
 
 def node_line(frame: Frame) -> str:
@@ -73,18 +89,18 @@ def nvlink_line(frame: Frame) -> str:
     if not any(known(p) and p for p in present):
         return " · ".join(filter(None, ("no NVLink on this node", chips))) if present else "no GPU read yet"
     generations = {g.gpu.nvlink_generation for g in frame.gpus if known(g.gpu.nvlink_generation) and g.links}
-    ups = [g.nvlink.links_up for g in frame.gpus if g.links]
+    linked = [g for g in frame.gpus if g.links]
+    counted_now, old = counted_gpus(linked)
+    ups = [g.nvlink.links_up for g in counted_now]
     up = sum(u for u in ups if known(u))
     parts = [f"NVLink {'/'.join(sorted(map(str, generations)))}" if generations else "NVLink"]
-    some = any(isinstance(u, Missing) for u in ups)
-    # Old states are not shown as the state of now.
-    old = bool(frame.tick.not_reading) or all(g.stale or g.state != "ok" for g in frame.gpus)
-    ups_text = f"{up}{'+?' if some else ''}" if (up or not some) and not old else "?"
-    parts.append(f"{ups_text}/{sum(p for p in present if known(p))} links up")
-    raw = [g for g in frame.gpus if g.nvlink.counter is Counter.RAW]
-    if raw:
-        whose = "" if len(raw) == sum(1 for g in frame.gpus if g.links) else f" of {gpu_names(raw)}"
-        parts.append(f"RAW counters{whose}")
+    some = len(counted_now) < len(linked) or any(isinstance(u, Missing) for u in ups)
+    ups_text = f"{up}{'+?' if some else ''}" if up or not some else "?"
+    ago = max((g.age_s.get("states", 0.0) for g in counted_now), default=0.0)
+    when = f" {age(ago)} ago" if old and ups_text != "?" else ""
+    parts.append(f"{ups_text}/{sum(p for p in present if known(p))} links up{when}")
+    if raw := [g for g in linked if g.nvlink.counter is Counter.RAW]:
+        parts.append(f"RAW counters{'' if len(raw) == len(linked) else f' of {gpu_names(raw)}'}")
     switches = {
         remote.pci_bus_id
         for g in frame.gpus
@@ -128,6 +144,15 @@ def remote_name(link: Link, index_of: dict[str, int]) -> str:
     if remote.kind in names:
         return f"{names[remote.kind]}{bus}{number}"
     return f"{UNKNOWN_REMOTE}{bus}"
+
+
+def unknown_by_reason(name: str, values: Mapping[str, Maybe[object]]) -> list[str]:
+    """Return the unknown values of an object grouped by reason: `GPU 0 ? power, temp: not supported`."""
+    names_by_reason: dict[str, list[str]] = {}
+    for value_name, value in values.items():
+        if isinstance(value, Missing):
+            names_by_reason.setdefault(value.reason, []).append(value_name)
+    return [f"{name} ? {', '.join(names)}: {reason}" for reason, names in names_by_reason.items()]
 
 
 def unread_count(error: ErrorCount) -> str:

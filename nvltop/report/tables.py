@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from nvltop.analysis.link_capacity import NO_LINK_UP, mean_link_share
-from nvltop.formatting import UNKNOWN, age, count, gb_per_s, memory, percent, rate
+from nvltop.formatting import UNKNOWN, age, count, gb_per_s, memory, partial_count, percent, rate
 from nvltop.model import (
     NOT_READ,
     NOT_SUPPORTED,
@@ -58,7 +58,7 @@ def gpu_table(gpus: Sequence[GpuFrame]) -> str:
         rows.append(
             [
                 str(g.gpu.index),
-                text_or_unknown(g.gpu.name) + ("" if g.state == "ok" else f" ({g.state_reason})"),
+                text_or_unknown(g.gpu.name) + _state_note(g),
                 text_or_unknown(g.gpu.pci_bus_id),
                 _whole(gauges.util_percent),
                 memory(gauges.memory_used_bytes, gauges.memory_total_bytes),
@@ -68,7 +68,7 @@ def gpu_table(gpus: Sequence[GpuFrame]) -> str:
                 DASH if inactive else gb_per_s(link.mean_rx_bytes_per_s, 0),
                 DASH if inactive else percent(mean_link_share(g.nvlink), 0),
                 DASH if no_link else f"{count(link.links_up, 0)}/{count(link.links_present, 0)}",
-                DASH if no_link else count(link.errors_total, 0),
+                DASH if no_link else partial_count(link.errors_total, link.errors_unread_part is not None, 0),
                 f"{text_or_unknown(gauges.pcie_gen)}x{text_or_unknown(gauges.pcie_width)}",
                 rate(pcie.tx_bytes_per_s),
                 rate(pcie.rx_bytes_per_s),
@@ -76,6 +76,13 @@ def gpu_table(gpus: Sequence[GpuFrame]) -> str:
             ]
         )
     return table(rows, left=3)
+
+
+def _state_note(g: GpuFrame) -> str:
+    """Return why a GPU cannot be read, or how old its values are if they are older than expected."""
+    if g.state != "ok":
+        return f" ({g.state_reason})"
+    return f" (read {age(g.read_age_s)} ago)" if g.stale else ""
 
 
 def firmware(gpus: Sequence[GpuFrame]) -> str:
@@ -118,7 +125,7 @@ def nics(frame: Frame) -> str:
             f.label or DASH,
             nic_name(f),
             nic_kind(f),
-            text_or_unknown(f.port.state),
+            text_or_unknown(f.port.state) + (f" (read {age(f.age_s)} ago)" if f.stale else ""),
             *(gb_per_s(v, 0) for v in (f.port.rate_bytes_per_s, f.tx_bytes_per_s, f.rx_bytes_per_s)),
             *(_ip_rates(f)[: len(ip)]),
             *(_counted(f.errors.get(kind)) for kind in shown),
@@ -219,7 +226,7 @@ def unknowns(frame: Frame, gpus: Sequence[GpuFrame]) -> str:
             "temperature": g.gauges.temperature_c,
             "NVLink TX": g.nvlink.mean_tx_bytes_per_s,
             "NVLink RX": g.nvlink.mean_rx_bytes_per_s,
-            "errors": g.nvlink.errors_total,
+            "errors": g.nvlink.errors_unread_part or g.nvlink.errors_total,
             "PCIe traffic": g.pcie.tx_bytes_per_s,
             "NUMA": g.gpu.numa_node,
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from nvltop.formatting import percent
+from nvltop.formatting import in_seconds, percent
 from nvltop.model import Maybe, Missing, known
 from nvltop.model.error_kinds import error_kind
 from nvltop.report.tables import table
@@ -73,7 +73,7 @@ def _steps(s: RunSummary) -> list[str]:
     if s.judgement is None or s.judgement.step_s is None:
         return ["Steps: none found (a step takes several seconds to recognise)"]
     step_s = s.judgement.step_s
-    return [f"Steps: {step_s:.2f} s each, about {s.duration_s / step_s:.0f} of them"]
+    return [f"Steps: {in_seconds(step_s)} each, about {s.duration_s / step_s:.0f} of them"]
 
 
 def _errors(s: RunSummary) -> list[str]:

@@ -4,8 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvltop.analysis.errors import UNREAD_MINUTE, CounterTrack, ErrorTable
-from nvltop.model import Maybe, Missing, known
+from nvltop.analysis.errors import COUNTERS_UNREADABLE, UNREAD_MINUTE, CounterTrack, ErrorTable
+from nvltop.model import NOT_SUPPORTED, Maybe, Missing, known
+from nvltop.model.missing import INVALID_ARGUMENT
+
+NONE_DOWN: frozenset[int] = frozenset()
+UNREAD = Missing("unknown driver error")
 
 
 def test_lifetime_counts_are_not_new_errors():
@@ -76,13 +80,57 @@ def test_errors_of_an_hour_without_a_count_are_not_those_of_the_last_minute(read
 def test_counters_of_a_gpu_that_answers_no_more_are_unknown_and_counted_on_later():
     why, table = Missing("GPU is lost"), ErrorTable()
     table.update(10.0, {"crc": (5, 0), "replay": (1, 1)})
-    assert list(table.sums) == [7, 0]
+    assert list(table.sums(NONE_DOWN)[:2]) == [7, 0]
     table.fail(15.0, why)
-    assert list(table.sums) == [why, why]
+    assert list(table.sums(NONE_DOWN)[:2]) == [why, why]
     assert {error.total for kinds in table.at(15.0).values() for error in kinds.values()} == {why}
     table.update(20.0, {"crc": (5, 0), "replay": (1, 3)})
-    assert list(table.sums) == [9, 2]
+    assert list(table.sums(NONE_DOWN)[:2]) == [9, 2]
     assert table.at(20.0)[1]["replay"].since_start == 2
+
+
+def test_a_sum_states_why_a_part_of_it_could_not_be_read():
+    table = ErrorTable()
+    table.update(10.0, {"crc": (5, UNREAD), "replay": (1, 1), "plr_retry_blocks": (UNREAD, UNREAD)})
+    assert table.sums(NONE_DOWN) == (7, 0, UNREAD)
+    table.update(15.0, {"crc": (6, 2), "replay": (1, 1), "plr_retry_blocks": (UNREAD, UNREAD)})
+    assert table.sums(NONE_DOWN) == (10, 1, None)
+    table.update(20.0, {"crc": (6, 2), "replay": (NOT_SUPPORTED, UNREAD)})
+    assert table.sums(NONE_DOWN) == (8, 1, COUNTERS_UNREADABLE)
+
+
+@pytest.mark.parametrize("why", [NOT_SUPPORTED, INVALID_ARGUMENT, UNREAD])
+def test_a_counter_that_a_link_does_not_have_is_not_an_unknown_part_of_the_sum(why):
+    table = ErrorTable()
+    table.update(10.0, {"crc": (5, 2, why), "replay": (1, 0, why)})
+    assert table.sums(frozenset({2})) == (8, 0, None)
+    # Without its state, a link that is not connected looks like one that could not be read.
+    assert table.sums(NONE_DOWN) == (8, 0, why if why == UNREAD else None)
+    # A counter that was read exists, also if its link goes down.
+    table.update(20.0, {"crc": (5, why, why), "replay": (1, 0, why)})
+    assert table.sums(frozenset({1, 2})) == (6, 0, why)
+
+
+@given(
+    st.lists(
+        st.lists(st.sampled_from([0, 1, 7, NOT_SUPPORTED, UNREAD]), min_size=3, max_size=3),
+        min_size=1, max_size=4,
+    ),
+    st.frozensets(st.integers(0, 2)),
+)  # fmt: skip
+def test_a_sum_has_no_unknown_part_only_if_every_counter_that_exists_was_read(readings, down):
+    table = ErrorTable()
+    for i, counts in enumerate(readings):
+        table.update(10.0 * i, {"crc": tuple(counts)})
+    total, _, part = table.sums(down)
+    exists = [
+        any(known(counts[link]) for counts in readings) or (readings[-1][link] == UNREAD and link not in down)
+        for link in range(3)
+    ]
+    numbers = [count for count in readings[-1] if known(count)]
+    assert total == sum(numbers) if numbers else isinstance(total, Missing)
+    unread = any(there and not known(count) for there, count in zip(exists, readings[-1], strict=True))
+    assert (part is not None) == (unread and bool(numbers))
 
 
 def test_a_reset_while_nothing_could_be_read_is_a_reset():
@@ -136,7 +184,7 @@ def test_counts_that_are_the_same_object_are_counts_that_are_equal(steps):
         kept.update(now_s, counts)
         copied.update(now_s, dict(counts))
         assert kept.at(now_s) == copied.at(now_s)
-        assert kept.sums == copied.sums
+        assert kept.sums(NONE_DOWN) == copied.sums(NONE_DOWN)
 
 
 def test_the_errors_scenario(bench):

@@ -162,19 +162,19 @@ def test_headlines_beside_other_jobs_are_not_cut_without_a_mark():
 
 
 def test_the_sentence_of_a_job_whose_overlap_is_unknown():
-    assert verdict_text.headline(judgement(), INDEX) == "NVLink may limit 61% of each 2.0 s step"
+    assert verdict_text.headline(judgement(), INDEX) == "NVLink may limit 61% of each 2 s step"
     assert verdict_text.summary(judgement(), INDEX, {}) == (
-        "61% of each 2.0 s step moves data at 96% of NCCL max; without that communication a step would take"
-        " between 0.78 s (nothing overlaps) and 2.0 s (all of it overlaps)"
+        "61% of each 2 s step moves data at 96% of NCCL max; without that communication a step would take"
+        " between 0.78 s (nothing overlaps) and 2 s (all of it overlaps)"
     )
 
 
 def test_the_sentence_of_a_job_whose_communication_is_exposed():
     overlap = Overlap("tensor cores", 0.04, 0.71, 0.94)
     found = judgement("limits", overlap=overlap)
-    assert verdict_text.headline(found, INDEX) == "NVLink limits 57% of each 2.0 s step"
+    assert verdict_text.headline(found, INDEX) == "NVLink limits 57% of each 2 s step"
     assert verdict_text.summary(found, INDEX, {}) == (
-        "61% of each 2.0 s step moves data at 96% of NCCL max; tensor cores 4% while the links are busy,"
+        "61% of each 2 s step moves data at 96% of NCCL max; tensor cores 4% while the links are busy,"
         " 71% otherwise: the communication is exposed; without it a step would take about 0.85 s"
     )
 
@@ -185,7 +185,7 @@ def test_links_at_their_limit_most_of_the_time_limit_a_job_that_computes_meanwhi
     """A job keeps its state while the shares vary around 80 %; it was said to be limited 0% of the time."""
     overlap = Overlap("tensor cores", 0.2, 0.2, 0.0)
     found = judgement("limits", step_s=step_s, busy=near, at_limit=near, at_limit_most=near, overlap=overlap)
-    time = "the time" if step_s is None else "each 5.0 s step"
+    time = "the time" if step_s is None else "each 5 s step"
     job = "the job " if step_s is None else ""
     assert verdict_text.headline(found, INDEX) == f"NVLink limits {job}{near:.0%} of {time}"
     assert verdict_text.summary(found, INDEX, {}) == (
@@ -230,7 +230,7 @@ def test_the_words_say_which_links_the_numbers_are_of():
     assert "at 96% of NCCL max (on GPU 0, over its links to GPU 3)" in summary
     assert job_rates.reached_rate(judgement(gpu="a")) == "342 of 357 GB/s on the busiest GPU"
     below = judgement("below", **pair, level=0.4)
-    assert verdict_text.headline(below, INDEX) == "Pair busy 61% of each step at 40% of max"
+    assert verdict_text.headline(below, INDEX) == "Pair busy 61% of each 2 s step at 40% of max"
 
 
 def test_bursts_that_are_not_resolved_show_no_rate():
@@ -267,7 +267,7 @@ def test_a_fault_comes_first_and_the_judgement_stays_in_the_summary(bench):
     )
     result = node_verdict(frame.inventory, frame.gpus, frame.tick, [found], [lost])
     assert (result.id, result.headline) == ("degraded", "GPU 1 is lost")
-    assert result.summary.startswith("GPU 1 has stopped answering. 61% of each 2.0 s step")
+    assert result.summary.startswith("GPU 1 has stopped answering. 61% of each 2 s step")
     # Findings about NICs and warnings do not make the node degraded.
     nic = Finding("nic-down", Severity.CRITICAL, None, None, "NIC mlx5_5 went down", nic="mlx5_5")
     warning = replace(lost, rule="link-errors", severity=Severity.WARNING)

@@ -24,6 +24,8 @@ from nvltop.comparison.baseline import (
 )
 from nvltop.comparison.source import SourceError, read_file, side_of
 from nvltop.model import ErrorCount, Frame, Inventory, LinkState, Missing, Tick, known
+from nvltop.tui.dialogs.compared_rows import compared_facts
+from nvltop.tui.render.view_state import ViewState
 
 BEGUN_S = 1.79e9
 KEY = ("GPU-1", 7)
@@ -129,6 +131,24 @@ def test_a_file_of_the_same_node(before_and_after, tmp_path):
     unread = replace(g.links[6], state=LinkState.UNKNOWN, state_reason="refused")
     [fact] = fact_changes(baseline, after, g, unread)
     assert (fact.before, fact.now, fact.note) == ("up", "?", "could not be read now (refused)")
+
+
+def test_what_is_better_or_can_be_read_again_is_not_worse(before_and_after):
+    before, after = before_and_after
+    faulty, g = of_frame(after, "start"), before.gpus[3]
+    [fact] = [f for link in g.links for f in fact_changes(faulty, before, g, link)]
+    assert fact == FactChange("link state", "down", "up", improved=True)
+    lost = replace(after.gpus[3].links[6], state=LinkState.UNKNOWN, state_reason="GPU is lost")
+    links = [lost if link.index == 6 else link for link in after.gpus[3].links]
+    gpus = [replace(other, links=links) if other.gpu == g.gpu else other for other in after.gpus]
+    unread = of_frame(replace(after, gpus=tuple(gpus)), "start")
+    [fact] = fact_changes(unread, before, g, g.links[6])
+    assert (fact.before, fact.now, fact.improved) == ("?", "up", True)
+    # The page of the link shows it without alarm, and a change for the worse with it.
+    for frame, baseline, role in ((before, faulty, ""), (after, of_frame(before, "start"), "error")):
+        view = ViewState(frame=frame, gpus=frame.gpus)
+        shown = compared_facts(view, baseline, frame.gpus[3], frame.gpus[3].links[7])[1]
+        assert (shown[0].startswith("link state: "), shown[1]) == (True, role)
 
 
 def test_a_file_of_another_node_is_shown_beside_but_not_subtracted(before_and_after, bench, tmp_path):

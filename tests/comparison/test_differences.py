@@ -16,6 +16,7 @@ from nvltop.compare.json import to_json as compared_json
 from nvltop.compare.text import to_text, words
 from nvltop.comparison.collector import Comparison
 from nvltop.comparison.differences import FIRMWARE, INFORMATION, MIN_OBSERVED_S, compare
+from nvltop.comparison.improvement import ORDERS, RISING, TOPOLOGY, is_better
 from nvltop.comparison.sides import Side, less_read, remotes_differ
 from nvltop.model import Severity
 from nvltop.report.json import to_json
@@ -94,6 +95,64 @@ def test_a_difference_that_matters(node, change, expected):
     if expected[1] != "link speed":
         assert found[0][2:4] == expected[2:4]
     assert found[0][4] == expected[4]
+
+
+def set_fabric(**values: str):
+    return lambda report: report["gpus"][1].setdefault("fabric", {}).update(values)
+
+
+def set_cell(text: str):
+    def change(report: dict) -> None:
+        report["matrix"]["cells"][0][1] = report["matrix"]["cells"][1][0] = text
+
+    return change
+
+
+@pytest.mark.parametrize("is_reversed", [False, True])
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [
+        (set_link("state", "up"), set_link("state", "down")),
+        (set_link("state", "up"), set_link("state", "sleep")),
+        (set_link("state", "sleep"), set_link("state", "down")),
+        (set_link("speed_bytes_per_s", 25e9), set_link("speed_bytes_per_s", 20e9)),
+        (lambda r: r["gpus"][2].update(state="ok"), lambda r: r["gpus"][2].update(state="lost")),
+        (lambda r: r["gpus"][1]["pcie"].update(width=16), lambda r: r["gpus"][1]["pcie"].update(width=8)),
+        (set_fabric(state="completed"), set_fabric(state="in-progress")),
+        (set_fabric(status="success"), set_fabric(status="unknown driver error")),
+        (set_fabric(health="healthy"), set_fabric(health="limited-capacity")),
+        (set_cell("NV4"), set_cell("NV3")),
+        (set_cell("NV1"), set_cell("SYS")),
+        (set_cell("PIX"), set_cell("NODE")),
+    ],
+)
+def test_a_change_for_the_better_is_a_notice_at_most(node, good, bad, is_reversed):
+    """Also if the side that was named first is the later one."""
+    healthy, faulty = deepcopy(node), deepcopy(node)
+    good(healthy)
+    bad(faulty)
+    # With `is_reversed`, the first side is two hours younger than the second.
+    later_s = -7200.0 if is_reversed else 7200.0
+    states = {"better": (faulty, healthy), "worse": (healthy, faulty)}
+    found = {}
+    for way, (first, last) in states.items():
+        a, b = (last, first) if is_reversed else (first, last)
+        found[way] = compare(Side("a", a, BEGUN_S), Side("b", b, BEGUN_S + later_s)).differences
+    assert max(d.severity for d in found["better"]) == Severity.NOTICE
+    assert max(d.severity for d in found["worse"]) >= Severity.WARNING
+    assert {(d.where, d.what) for d in found["better"]} == {(d.where, d.what) for d in found["worse"]}
+
+
+ANY_VALUE = st.one_of(st.text(max_size=8), st.floats(), st.integers(), st.none(), st.sampled_from(
+    ["ok", "lost", "up", "down", "sleep", "active", "NV18", "NV", "PIX", "SYS", "healthy"]
+))  # fmt: skip
+
+
+@given(st.sampled_from([*ORDERS, *RISING, TOPOLOGY, "name"]), ANY_VALUE, ANY_VALUE)
+def test_of_two_values_at_most_one_is_better(what, a, b):
+    assert not (is_better(what, a, b) and is_better(what, b, a))
+    assert not is_better(what, a, a)
+    assert not is_better("name", a, b)
 
 
 @pytest.mark.parametrize("name", ["dgx1-v100", "hgx-a100-4"])

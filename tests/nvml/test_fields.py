@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nvltop.model import Missing
+from nvltop.model.missing import FUNCTION_NOT_FOUND
 from nvltop.nvml.call_tracker import CallTracker
-from nvltop.nvml.driver import FUNCTION_NOT_FOUND, Driver, reason
+from nvltop.nvml.driver import Driver, reason
 from nvltop.nvml.fields import FieldRequest
 
 MEMBERS = {1: "uiVal", 2: "ulVal", 3: "ullVal", 4: "sllVal", 5: "siVal", 6: "usVal"}

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from nvltop.model import NOT_SUPPORTED, Missing, known
-from nvltop.nvml.driver import FUNCTION_NOT_FOUND, UNDECODABLE
-from nvltop.nvml.simulated import Fault, firmware
+from nvltop.model.missing import FUNCTION_NOT_FOUND
+from nvltop.nvml.driver import UNDECODABLE
+from nvltop.nvml.firmware import NO_SLOWDOWN
+from nvltop.nvml.simulated import Fault, boards, firmware
 from nvltop.record.redact import Redactor
 from nvltop.report.json import to_json
 from nvltop.report.tables import firmware as table
+from nvltop.tui.dialogs import gpu_rows
+from nvltop.tui.render.view_state import ViewState
 
 
 def test_a_tray_reports_its_versions_and_its_place(bench):
@@ -84,3 +90,43 @@ def test_the_report_has_a_row_for_each_kind_of_board(bench):
     assert lines[0].split() == ["GPUS", "VBIOS", "TRAY", "SLOT", "CHASSIS", "NVLE", "NVLINK", "FIRMWARE"]
     assert [line.split()[:2] for line in lines[1:]] == [["0-1,3", "96.00.74.00.01"], ["2", "96.00.70.00.01"]]
     assert table(bench("no-gpu").poll().gpus) == ""
+
+
+@pytest.mark.parametrize(("node", "limit"), [("dgx2", 87), ("dgx-a100", 89), ("rtx3090-pair", 95)])
+def test_the_temperature_limit_of_a_gpu_is_that_of_its_driver(bench, node, limit):
+    b = bench(node)
+    assert {gpu.slowdown_c for gpu in b.inventory.gpus} == {limit}
+    frame = b.run(2)
+    assert to_json(frame)["gpus"][0]["slowdown_temperature_c"] == limit
+    view = ViewState(frame=frame, gpus=frame.gpus, now_s=frame.tick.mono_s)
+    (text,) = [text for caption, text in gpu_rows._facts(view, frame.gpus[0]) if caption == "Temperature"]
+    assert text.endswith(f"the hardware slows it down from {limit} °C (NVML's threshold)")
+
+
+@pytest.mark.parametrize("node", ["dgx-h100", "rtx4090-pair", "hgx-b200"])
+def test_without_a_threshold_the_limit_is_said_to_be_assumed(bench, node):
+    b = bench(node)
+    frame = b.run(2)
+    assert {gpu.slowdown_c for gpu in b.inventory.gpus} == {NO_SLOWDOWN}
+    assert to_json(frame)["gpus"][0]["slowdown_temperature_c"] is None
+    view = ViewState(frame=frame, gpus=frame.gpus, now_s=frame.tick.mono_s)
+    (text,) = [text for caption, text in gpu_rows._facts(view, frame.gpus[0]) if caption == "Temperature"]
+    assert text.endswith(f"limit 85 °C assumed, its own is unknown ({NO_SLOWDOWN.reason})")
+
+
+@pytest.mark.parametrize(("answer", "shown"), [(0xFFFFFFFE, None), (0, None), (92, 92)])
+def test_a_margin_in_the_place_of_the_threshold_is_not_a_limit(bench, monkeypatch, answer, shown):
+    monkeypatch.setattr(boards, "RTX3090", replace(boards.RTX3090, slowdown_c=answer))
+    (gpu, *_) = bench("rtx3090-pair").inventory.gpus
+    assert (gpu.slowdown_c if known(gpu.slowdown_c) else None) == shown
+    assert known(gpu.slowdown_c) or gpu.slowdown_c.reason.startswith("implausible")
+
+
+def test_a_temperature_limit_that_was_read_is_not_read_again(bench):
+    b = bench("dgx-a100")
+    asked = b.library.calls["nvmlDeviceGetTemperatureThreshold"]
+    assert asked == len(b.inventory.gpus)
+    for _ in range(3):
+        b.session.open()
+    b.run(5)
+    assert b.library.calls["nvmlDeviceGetTemperatureThreshold"] == asked

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from nvltop.analysis.health.ber_rates import format_ber, rate_of
 from nvltop.analysis.link_quality import NOTHING_SENT, OTHER_UNIT, data_rate, retry_share, worst_retry_share
+from nvltop.export.exposition import MetricsPage
+from nvltop.export.links import BER
 from nvltop.model import NOT_SUPPORTED, Missing, known
 from nvltop.nvml.errors import EFFECTIVE_BER
 from nvltop.nvml.simulated.fields import DATA_RATE_SHARE, PLR_BLOCK_BYTES
+from nvltop.nvml.simulated.machine import ERROR_FREE_BER
 
 
 @pytest.fixture
@@ -72,3 +76,35 @@ def test_errors_of_the_links_to_the_cpu(bench):
 def test_a_gpu_without_links_to_the_cpu_is_asked_once(bench):
     b = bench("h100-two")
     assert b.run(1.0).gpus[0].fabric.c2c_crc_errors == Missing("no C2C")
+
+
+@pytest.mark.parametrize(
+    ("node", "has_rates"), [("gb200-two", True), ("b200-four", True), ("h100-two", False)]
+)
+def test_boards_since_blackwell_report_bit_error_rates(bench, node, has_rates):
+    frame = bench(node).run(2.0)
+    links = sum(len(g.links) for g in frame.gpus)
+    (check,) = [c for c in frame.checks if c.name == "bit error rates"]
+    assert all((g.ber is not None) == has_rates for g in frame.gpus)
+    if has_rates:
+        assert check.outcome == "fine"
+        assert check.detail.startswith(f"effective BER of {links} links below 1e-12")
+        assert {rate for g in frame.gpus for rate in g.ber.effective} == {ERROR_FREE_BER}
+    else:
+        assert check.outcome == "n/a"
+
+
+def test_a_link_with_errors_has_a_higher_bit_error_rate_below_the_limit(bench):
+    b = bench("gb200-two", "errors")
+    frame = b.run(70.0)
+    gpu, link = b.library.machine.faulty_link
+    rates = {g.gpu.index: rate_of(g.ber, link) for g in frame.gpus}
+    assert {i: format_ber(rate) for i, rate in rates.items() if known(rate)} == {
+        i: "2e-13" if i == gpu else "0" for i in rates
+    }
+    assert "link-ber" not in {f.rule for f in frame.findings}
+    page = MetricsPage(clock=b.clock)
+    page.show(frame)
+    lines = (page.get() or b"").decode().splitlines()
+    exported = {line.rpartition(" ")[2] for line in lines if line.startswith(f"nvltop_{BER.name}{{")}
+    assert exported == {"0.0", "2e-13"}

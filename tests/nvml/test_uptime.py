@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from nvltop.model import Missing, known
-from nvltop.nvml.driver import FUNCTION_NOT_FOUND, NO_PERMISSION
+from nvltop.model.missing import FUNCTION_NOT_FOUND
+from nvltop.nvml.driver import NO_PERMISSION
 from nvltop.nvml.session import GpuReader
 from nvltop.nvml.simulated import Fault
 from nvltop.nvml.simulated.machine import INITIAL_UPTIME_S

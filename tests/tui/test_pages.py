@@ -71,3 +71,21 @@ def test_what_a_pair_was_allowed_to_do_is_not_shown_of_a_lost_gpu(view):
     first = text_of(pair_rows.rows(v, lost, 1 - lost, 120, 10, 0)[1])
     assert "how they are joined is unknown" in first
     assert "P2P over NVLink: unknown (GPU is lost)" in first
+
+
+def test_each_link_of_a_pair_without_a_rate_says_why(view):
+    v = view("rtx3090-pair", "link-down", seconds=16.0)
+    (a, links) = next(
+        (g.gpu.index, g.links) for g in v.frame.gpus if any(k.state is LinkState.DOWN for k in g.links)
+    )
+    shown = [text_of(row).split() for row in pair_rows.rows(v, a, 1 - a, 120, 12, 0)[4:]]
+    down = {link.index for link in links if link.state is LinkState.DOWN}
+    assert down
+    assert {int(row[0].rstrip("!")) for row in shown if row and row[2:4] == ["-", "-"]} == down
+    refused = Missing("no permission")
+    unread = [replace(k, mean_tx_bytes_per_s=refused, mean_rx_bytes_per_s=refused) for k in links]
+    gpus = [replace(g, links=unread) if g.gpu.index == a else g for g in v.frame.gpus]
+    v.frame = replace(v.frame, gpus=tuple(gpus))
+    for row in pair_rows.rows(v, a, 1 - a, 120, 12, 0)[4:]:
+        text = text_of(row)
+        assert (" ? (no permission)" in text) == (" up " in text), text

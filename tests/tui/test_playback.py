@@ -14,6 +14,7 @@ from nvltop.record.replay import ReplaySource
 from nvltop.record.writer import RecordingWriter
 from nvltop.tui.render.replay_bar import ReplayState, timeline
 from nvltop.tui.shell.app import Nvltop
+from nvltop.tui.tabs.history.widget import HistoryTab
 from nvltop.tui.widgets.rows_widget import RowsWidget
 from tests.realterminal import PATIENCE_S
 
@@ -80,6 +81,29 @@ async def test_keys_move_in_the_recording(recording):
         assert "gGoTo" in app.main.query_one("#keys", RowsWidget).text()
         await pilot.click(offset=((line.index("[") + line.index("]")) // 2, 5))
         assert app.view.replay.position_s == pytest.approx(app.view.replay.length_s / 2, rel=0.05)
+
+
+@pytest.mark.parametrize("passed_s", [0.5, 1.0, 1.5, 2.5, 3.0])
+async def test_the_history_of_a_paused_replay_is_that_after_a_resize(recording, passed_s):
+    """It is drawn once a column, but no later column follows in a pause."""
+    clock = [100.0]
+    replay = ReplaySource(recording, clock=lambda: clock[0])
+    app = Nvltop(replay, Settings())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("right", "7")
+        await pilot.pause()
+        for _ in range(round(passed_s / 0.5)):
+            clock[0] += 0.5
+            app.step()
+            await pilot.pause()
+        await pilot.press("space")
+        await pilot.pause()
+        tab = app.main.tab
+        assert isinstance(tab, HistoryTab)
+        shown = tab._chart.text()
+        tab.invalidate()
+        tab.draw()
+        assert tab._chart.text() == shown
 
 
 async def test_text_of_a_prompt_does_not_control_the_replay(recording):

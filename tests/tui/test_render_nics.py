@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nvltop.model import LPF, Missing
+from nvltop.model import LPF, Finding, Missing, Severity
 from nvltop.tui.render.row import text_of
 from nvltop.tui.tabs.main import matrix, nics
 from nvltop.tui.tabs.main.status import status
@@ -156,3 +156,20 @@ def test_every_column_of_the_matrix_is_reached(view, width):
         assert matrix.cell_at(v, 3 + 5 * (column - first), 1, 0, first) == (0, column)
         seen |= set(columns)
     assert len(seen) == 20
+
+
+@pytest.mark.parametrize("port", [None, 2])
+@pytest.mark.parametrize(("severity", "mark"), [("critical", "!"), ("unknown", "?"), ("info", "")])
+def test_the_row_of_a_nic_with_a_finding_is_marked(view, severity, mark, port):
+    v = view()
+    number = port or 1
+    v.frame = replace(
+        v.frame,
+        nics=tuple(
+            replace(f, port=replace(f.port, port=number)) if f.nic.device == "mlx5_5" else f
+            for f in v.frame.nics
+        ),
+        findings=(Finding("nic-down", Severity(severity), None, port, "A sentence", nic="mlx5_5"),),
+    )
+    marked = {row.split()[0] for row in texts(nics.table(v, 120, 20))[1:] if row.split()[0][-1] in "!?"}
+    assert marked == ({f"N5{mark}"} if mark else set())

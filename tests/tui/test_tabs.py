@@ -435,6 +435,21 @@ async def test_the_rate_of_an_error_counter_over_its_lifetime_is_shown_where_the
         assert ("REMOTE END OR NIC" in title) == (width > 80)
 
 
+async def test_the_last_line_says_why_the_time_of_a_count_is_unknown(app):
+    app = app("dgx-h100", "errors")
+    async with app.run_test(size=(200, 40)) as pilot:
+        await settle(app, pilot, 20.0)
+        await pilot.press("3", "end")
+        await settle(app, pilot)
+        tab = app.main.tab
+        assert not tab.selected.link
+        assert [tab.cell(tab.selected, c)[0] for c in tab.columns if c.key in ("over", "per_day")] == [
+            "?",
+            "?",
+        ]
+        assert tab.status() == f"{tab.selected.label} ? IN, PER DAY: not reported"
+
+
 def test_a_kind_of_errors_is_not_cut_without_a_mark(view):
     column = next(c for c in ErrorsTab.COLUMNS if c.key == "kind")
     tab = ErrorsTab(view(), DirectOutput(StyleTable()))

@@ -12,6 +12,7 @@ import pytest
 from rich.color import Color
 from rich.style import Style
 
+from nvltop.model import NOT_SUPPORTED
 from nvltop.tui.render import themes
 from nvltop.tui.render.load_roles import (
     memory_role,
@@ -189,6 +190,10 @@ def test_load_is_coloured_by_its_share_of_the_limit():
     assert [power_role(u, 700.0) for u in (60.0, 300.0, 690.0)] == ["load0", "load1", "load2"]
     assert [temperature_role(u) for u in (40.0, 80.0, 88.0)] == ["load1", "load2", "load3"]
     assert temperature_role(70.0, slowed_by_heat=True) == "load3"
+    # An A100 slows down at 89, a P100 at 82 degrees.
+    assert [temperature_role(u, 89) for u in (78.0, 79.0, 88.0, 89.0)] == ["load1", "load2", "load2", "load3"]
+    assert [temperature_role(u, 82) for u in (71.0, 72.0, 82.0)] == ["load1", "load2", "load3"]
+    assert temperature_role(85.0, NOT_SUPPORTED) == "load3"
 
 
 @pytest.mark.parametrize("unread", [power_role, memory_role])

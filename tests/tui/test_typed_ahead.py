@@ -11,7 +11,10 @@ from nvltop.fleet.simulated import SimulatedSource
 from nvltop.tui.fleet.app import FleetApp
 from nvltop.tui.fleet.detail_page import GpusPage, LinksPage
 from nvltop.tui.fleet.nodes_tab import NodesTab
+from nvltop.tui.shell.comparison_control import MAX_PATH_CHARS
+from nvltop.tui.shell.keyboard import KeyboardInput
 from nvltop.tui.tabs.registry import TABS
+from nvltop.tui.widgets.choices import TextLine
 from nvltop.tui.widgets.rows_widget import RowsWidget
 
 pytestmark = pytest.mark.usefixtures("exact_wait")
@@ -106,9 +109,28 @@ async def test_a_text_that_does_not_fit_into_a_prompt_says_so(app):
         await pilot.pause()
         assert app.main.tabs[2].filter_text == "crc"
         assert [n.message for n in app._notifications] == [
-            "not inserted: 201 characters, a line has at most 200",
-            "only the first of 2 lines was inserted",
+            "not inserted: the line would have more than 200 characters",
+            "only the first line was inserted",
         ]
+
+
+@pytest.mark.parametrize("chars", [MAX_PATH_CHARS, MAX_PATH_CHARS + 1, 3 * MAX_PATH_CHARS])
+async def test_a_paste_that_is_longer_than_any_line_is_not_inserted_in_part(app, chars):
+    app = app("h100-two", seconds=0.5)
+    async with app.run_test(size=(120, 40)) as pilot:
+        line = TextLine("", lambda text: None, max_chars=MAX_PATH_CHARS)
+        await app.main.mount(line)
+        await pilot.pause()
+        (paste,) = [
+            event
+            for event in KeyboardInput().feed(b"\x1b[200~" + b"x" * chars + b"\x1b[201~")
+            if isinstance(event, events.Paste)
+        ]
+        assert line.take(paste)
+        fits = chars <= MAX_PATH_CHARS
+        assert line.value == "x" * chars * fits
+        await pilot.pause()
+        assert bool(list(app._notifications)) is not fits
 
 
 async def test_keys_typed_ahead_on_the_screen_of_many_nodes():

@@ -14,6 +14,7 @@ from typing import Final
 
 from nvltop.analysis.activity.bursts import burst_ranges
 from nvltop.analysis.nan import has_nan
+from nvltop.formatting import in_seconds
 from nvltop.median import median
 from nvltop.model import Maybe, Missing, Rank, Straggler, known
 
@@ -113,7 +114,7 @@ def _signs(rank: Rank, others: Sequence[Rank], period_s: float, cell_s: float) -
     if known(late) and late >= least:
         rest = [abs(o.late_s) for o in others if known(o.late_s)]
         if len(rest) == len(others) and max(rest) <= MAX_SPREAD * late:
-            yield f"joins the exchange {late:.2g} s after the others"
+            yield f"joins the exchange {in_seconds(late)} after the others"
     moved = _outlying(rank, others, lambda r: r.moved_bytes_per_s)
     power = _outlying(rank, others, lambda r: r.power_w)
     clock = _outlying(rank, others, lambda r: r.sm_clock_mhz)

@@ -103,6 +103,9 @@ def evaluate(rule_input: RuleInput) -> RuleResult:
             return claims, why
         alike = [g for g in unread if g.nvlink.errors_total == unread[0].nvlink.errors_total]
         return claims, Missing(f"{gpu_names(alike)}: {why.reason}")
+    if part := next((g.nvlink.errors_unread_part for g in gpus if g.nvlink.errors_unread_part), None):
+        alike = [g for g in gpus if g.nvlink.errors_unread_part == part]
+        return claims, Missing(f"some counters of {gpu_names(alike)}: {part.reason}")
     links = counted(sum(len(g.links) for g in gpus), "link")
     return claims, f"no increase of {len(kinds)} kinds of counters on {links}"
 
@@ -338,7 +341,10 @@ def _depends_on(rule_input: RuleInput) -> tuple[object, ...] | None:
         return None
     return (
         rule_input.inventory,
-        *[(g.state, g.nvlink.errors_total, counters(g.links)) for g in rule_input.gpus],
+        *[
+            (g.state, g.nvlink.errors_total, g.nvlink.errors_unread_part, counters(g.links))
+            for g in rule_input.gpus
+        ],
     )
 
 

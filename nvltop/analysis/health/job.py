@@ -11,7 +11,7 @@ from nvltop.analysis.health.claim import Claim, Escalation
 from nvltop.analysis.health.gpu_names import gpu_name, gpu_names, short_gpu_names
 from nvltop.analysis.health.rule import RuleGroup, RuleInput, RuleResult
 from nvltop.analysis.link_capacity import NO_TRAFFIC_SHARE, pcie_share
-from nvltop.formatting import age
+from nvltop.formatting import age, in_seconds
 from nvltop.median import median
 from nvltop.model import Activity, GpuFrame, Severity, StepPeriod, known
 
@@ -155,9 +155,9 @@ def _stopped(rule_input: RuleInput, by_uuid: dict[str, GpuFrame], activity: Acti
     yield Claim(
         rule="heartbeat-stopped",
         gpu=_first(members, list(by_uuid.values())),
-        headline=f"No NVLink traffic for {silent} (step {step.period_s:.3g} s)",
+        headline=f"No NVLink traffic for {silent} (step {in_seconds(step.period_s)})",
         summary=f"The job on {gpu_names(members)} has had no NVLink traffic for {silent}"
-        f" (normal: every {step.period_s:.3g} s), {_utilization_note(members)}",
+        f" (normal: every {in_seconds(step.period_s)}), {_utilization_note(members)}",
         escalations=(Escalation(Severity.NOTICE),),
         evidence=_step_evidence(step),
         next_step="See whether it saves a checkpoint or evaluates; if not, "

@@ -7,15 +7,18 @@ from typing import Final
 
 from nvltop.nvml.simulated.node import ADA, AMPERE, BLACKWELL, HOPPER, PASCAL, RUBIN, TURING, VOLTA, Board
 
-P100: Final = Board("Tesla P100-SXM2-16GB", PASCAL, 16, 300, 3, 1, 20000, total_scope=False)
-V100: Final = Board("Tesla V100-SXM2-32GB", VOLTA, 32, 300, 3, 2, 25781, total_scope=False)
+# Thresholds are those of `nvidia-smi -q -d TEMPERATURE` on these boards.
+P100: Final = Board("Tesla P100-SXM2-16GB", PASCAL, 16, 300, 3, 1, 20000, total_scope=False, slowdown_c=82)
+V100: Final = Board("Tesla V100-SXM2-32GB", VOLTA, 32, 300, 3, 2, 25781, total_scope=False, slowdown_c=87)
 V100_SXM3: Final = replace(V100, name="Tesla V100-SXM3-32GB", power_limit_w=350)
-RTX2080S: Final = Board("NVIDIA GeForce RTX 2080 SUPER", TURING, 8, 250, 3, 3, 25781)
-A100: Final = Board("NVIDIA A100-SXM4-80GB", AMPERE, 80, 400, 4, 4, 25000)
+RTX2080S: Final = Board("NVIDIA GeForce RTX 2080 SUPER", TURING, 8, 250, 3, 3, 25781, slowdown_c=97)
+A100: Final = Board("NVIDIA A100-SXM4-80GB", AMPERE, 80, 400, 4, 4, 25000, slowdown_c=89)
 A100_PCIE: Final = replace(A100, name="NVIDIA A100 80GB PCIe", power_limit_w=300)
 A800: Final = replace(A100, name="NVIDIA A800-SXM4-80GB")
-RTX3090: Final = Board("NVIDIA GeForce RTX 3090", AMPERE, 24, 350, 4, 5, 14062, data_counts=False)
-A6000: Final = Board("NVIDIA RTX A6000", AMPERE, 48, 300, 4, 5, 14062)
+RTX3090: Final = Board(
+    "NVIDIA GeForce RTX 3090", AMPERE, 24, 350, 4, 5, 14062, data_counts=False, slowdown_c=95
+)
+A6000: Final = Board("NVIDIA RTX A6000", AMPERE, 48, 300, 4, 5, 14062, slowdown_c=95)
 RTX4090: Final = Board("NVIDIA GeForce RTX 4090", ADA, 24, 450, 4)
 L40S: Final = Board("NVIDIA L40S", ADA, 45, 350, 4)
 H100: Final = Board("NVIDIA H100 80GB HBM3", HOPPER, 80, 700, 5, 6, 26562, fabric=True)

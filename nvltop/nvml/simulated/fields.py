@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
-from nvltop.nvml.errors import NVLINK5, PER_LINK
+from nvltop.nvml.errors import EFFECTIVE_BER, NVLINK5, PER_LINK
 from nvltop.nvml.simulated.abi import INVALID_ARGUMENT, NOT_SUPPORTED
 from nvltop.nvml.simulated.machine import Machine
 from nvltop.nvml.simulated.node import AMPERE, BLACKWELL, HOPPER, Board
@@ -124,6 +124,7 @@ class FieldTable:
             table |= {
                 field_id: self._port_bytes(direction) for field_id, direction in PORT_BYTE_FIELDS.items()
             }
+            table[EFFECTIVE_BER] = self._effective_ber
             if self._machine.node.branch >= 595:
                 table[294] = self._plr_blocks
             if self._machine.node.branch >= 610:
@@ -256,6 +257,10 @@ class FieldTable:
             return (code, 0, 0) if code else (0, UNSIGNED_LONG_LONG, self._machine.errors(gpu, link, kind, t))
 
         return answer
+
+    def _effective_ber(self, gpu: int, link: int, t: float) -> Answer:
+        code = self._link_error(gpu, link)
+        return (code, 0, 0) if code else (0, UNSIGNED_LONG_LONG, self._machine.effective_ber(gpu, link, t))
 
     def _error_of(self, link: int, kind: str) -> FieldReader:
         read = self._error(kind)

@@ -26,6 +26,8 @@ from nvltop.nvml.simulated.abi import (
 )
 from nvltop.nvml.simulated.node import AMPERE, BLACKWELL, HOPPER
 
+SLOWDOWN: Final = 1
+"""nvmlTemperatureThresholds_t of the temperature from which the hardware slows a GPU down."""
 GPU_IDLE: Final = 0x1
 """Event reason of clocks that are low because the GPU is idle."""
 TOPOLOGY_LEVELS: Final = {"PIX": 10, "PXB": 20, "PHB": 30, "NODE": 40, "SYS": 50}
@@ -140,6 +142,10 @@ def _gauges(driver: SimulatedDriver) -> FunctionTable:
         watts = m.mean_power_w if boards[gpu].averages_power else m.power_w
         return put(c_uint, out, round(1000 * watts(gpu, driver.t)))
 
+    def threshold(gpu: int, kind: int, out: int) -> int:
+        limit = boards[gpu].slowdown_c if kind == SLOWDOWN else None
+        return NOT_SUPPORTED if limit is None else put(c_uint, out, limit)
+
     def memory(gpu: int, out: int, reserved: int, struct: Any) -> int:
         if not boards[gpu].memory_info:
             return NOT_SUPPORTED
@@ -176,6 +182,7 @@ def _gauges(driver: SimulatedDriver) -> FunctionTable:
             (P, U, P),
             lambda gpu, sensor, out: put(c_uint, out, m.temperature_c(gpu, driver.t)),
         ),
+        "nvmlDeviceGetTemperatureThreshold": ((P, U, P), threshold),
         "nvmlDeviceGetClockInfo": (
             (P, U, P),
             lambda gpu, clock, out: put(c_uint, out, m.workload.clock_mhz(gpu)),

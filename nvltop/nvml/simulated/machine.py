@@ -26,6 +26,10 @@ PCIE_LANE_BYTES_PER_S: Final = {1: 0.25e9, 3: 0.985e9, 4: 1.969e9, 5: 3.938e9, 6
 
 ERROR_INTERVAL_S: Final = 4.0
 """Interval at which an error counter of the faulty link of `errors` increases, seconds."""
+ERROR_FREE_BER: Final = 0xFFF
+"""Packed bit error rate of a link without errors: 15e-255."""
+FAULTY_BER: Final = 2 << 8 | 13
+"""Packed bit error rate of the faulty link of `errors`: 2e-13, below the limit of 1e-12."""
 COUNTER_BASE: Final = 41 << 30
 """Initial count, multiplied by a different factor for each link, so that no total looks like a rate."""
 
@@ -144,6 +148,11 @@ class Machine:
             "link_recovery_successful": 505 + replays,
         }
         return counts.get(kind, 0)
+
+    def effective_ber(self, gpu: int, link: int, t: float) -> int:
+        """Return the packed bit error rate of a link; that of a faulty one stays below the limit."""
+        is_faulty = self.scenario == "errors" and (gpu, link) == self.faulty_link
+        return FAULTY_BER if is_faulty and t >= ERROR_INTERVAL_S else ERROR_FREE_BER
 
     def link_end(self, gpu: int, link: int) -> LinkEnd:
         """Return the remote end of a link."""

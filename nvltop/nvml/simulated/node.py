@@ -46,6 +46,8 @@ class Board:
     fabric: bool = False
     """Whether the GPU has a fabric state (Hopper and later, on NVSwitch)."""
     pcie_width: int = 16
+    slowdown_c: int | None = None
+    """Temperature from which the hardware slows the GPU down; None since Ada, which reports margins."""
 
     @property
     def averages_power(self) -> bool:

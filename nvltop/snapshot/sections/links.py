@@ -31,11 +31,10 @@ def faulty_links(snapshot: Snapshot) -> str:
 def _of_gpu(snapshot: Snapshot, g: GpuFrame) -> str:
     up = sum(link.state is LinkState.UP for link in g.links)
     raw = ", RAW bytes with protocol overhead" if g.nvlink.counter is Counter.RAW else ""
-    errors = (
-        f"{counted(g.nvlink.errors_since_start, 'error')} since the start"
-        if known(g.nvlink.errors_since_start)
-        else "errors unknown"
-    )
+    errors, part = "errors unknown", g.nvlink.errors_unread_part
+    if known(rose := g.nvlink.errors_since_start):
+        number = f"{rose}+? errors" if part else counted(rose, "error")
+        errors = f"{number} since the start" + (f" (in part unknown: {part.reason})" if part else "")
     title = f"GPU {g.gpu.index}: {up} of {len(g.links)} links up, {errors}{raw}"
     parts = (tables.links(g, snapshot.frame), tables.link_errors(g) if nvlink.errors(g) else "")
     return details(title, code_block("\n\n".join(filter(None, parts))))

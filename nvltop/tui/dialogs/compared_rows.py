@@ -26,7 +26,7 @@ def compared_facts(view: ViewState, baseline: Baseline, g: GpuFrame, link: Link)
         line = "the other side does not have this link"
     else:
         line = "the other side does not have this GPU"
-    return [(heading(view, baseline), "caption"), (line, "error" if texts else "")]
+    return [(heading(view, baseline), "caption"), (line, "" if all(f.improved for f in facts) else "error")]
 
 
 def compared_counters(view: ViewState, baseline: Baseline, g: GpuFrame, link: Link) -> list[list[TextRun]]:

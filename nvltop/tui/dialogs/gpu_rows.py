@@ -15,12 +15,14 @@ from nvltop.report.phrases import or_reason, tx_rx_or_reason
 from nvltop.report.timeline import event_line
 from nvltop.text import ranges
 from nvltop.tui.render.header import SEVERITY_ROLES
+from nvltop.tui.render.load_roles import HOT_C
 from nvltop.tui.render.row import SEPARATOR, Row, TextRun, fit, fit_text
 from nvltop.tui.render.view_state import ViewState
 
 MAX_EVENTS: Final = 50
 """Number of events of a GPU that its page lists."""
-CAPTION_WIDTH: Final = 11
+CELSIUS: Final = "°C"
+CAPTION_WIDTH: Final = 12
 """Columns of the captions."""
 
 
@@ -71,6 +73,8 @@ def _facts(view: ViewState, g: GpuFrame) -> Iterator[tuple[str, str]]:
     firmware = f"VBIOS {or_reason(gpu.vbios)}", f"board {or_reason(gpu.board_part_number)}"
     nvlink = (f"NVLink {gpu.nvlink_firmware}",) if known(gpu.nvlink_firmware) else ()
     yield "Firmware", SEPARATOR.join((*firmware, *nvlink))
+    now = or_reason(g.gauges.temperature_c, lambda c: f"{c:.0f} {CELSIUS}")
+    yield "Temperature", SEPARATOR.join((now, _limit(g)))
     if g.links:
         yield "Links", _links(view, g)
     rates = [rate for k in g.links if known(rate := data_rate(g, k))]
@@ -100,12 +104,22 @@ def _links(view: ViewState, g: GpuFrame) -> str:
     down = [k.index for k in g.links if k.state is LinkState.DOWN]
     counted = ", ".join(f"{n} {state.value}" for state, n in states.items())
     rates = tx_rx_or_reason(g.nvlink.mean_tx_bytes_per_s, g.nvlink.mean_rx_bytes_per_s, view.unit.text)
+    part = g.nvlink.errors_unread_part
     errors = f"errors since the start {or_reason(g.nvlink.errors_since_start)}"
+    errors += f"+? ({part.reason})" if part else ""
     read_s = g.age_s.get("errors")
     if g.stale and read_s is not None and known(g.nvlink.errors_since_start):
         errors += f" (read {age(read_s)} ago)"
     which = f" (down: {ranges(down)})" if down else ""
     return SEPARATOR.join((f"{len(g.links)}: {counted}{which}", rates, errors))
+
+
+def _limit(g: GpuFrame) -> str:
+    """Return the temperature that is drawn as the limit of a GPU, and where it comes from."""
+    slowdown_c = g.gpu.slowdown_c
+    if not isinstance(slowdown_c, Missing):
+        return f"the hardware slows it down from {slowdown_c} {CELSIUS} (NVML's threshold)"
+    return f"limit {HOT_C:.0f} {CELSIUS} assumed, its own is unknown ({slowdown_c.reason})"
 
 
 def _recovery(action: Maybe[int]) -> str:

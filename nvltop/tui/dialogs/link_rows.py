@@ -9,7 +9,7 @@ from nvltop.analysis.link_capacity import practical_max
 from nvltop.analysis.link_quality import data_rate, retry_share
 from nvltop.analysis.recent_readings import RECENT_S
 from nvltop.analysis.uptime import counted_s
-from nvltop.formatting import UNKNOWN, age, count, duration, percent
+from nvltop.formatting import UNKNOWN, age, count, duration, in_seconds, percent
 from nvltop.model import Counter, GpuFrame, Link, LinkState, Missing, known
 from nvltop.model.error_kinds import error_kind
 from nvltop.report.findings import clock, links_of
@@ -18,6 +18,7 @@ from nvltop.report.timeline import event_line
 from nvltop.tui.dialogs.compared_rows import COMPARED_TITLES, KIND_WIDTH, compared_counters, compared_facts
 from nvltop.tui.render.header import SEVERITY_ROLES
 from nvltop.tui.render.row import SEPARATOR, Row, TextRun, fill, fit, fit_text
+from nvltop.tui.render.sparklines import covered
 from nvltop.tui.render.traffic import speed_text
 from nvltop.tui.render.view_state import ViewState
 
@@ -99,7 +100,7 @@ def _charts(view: ViewState, g: GpuFrame, link: Link, width: int, height: int) -
     cells = min(width, int(MAX_CHART_S / view.spark_shape(1, full).seconds()))
     lines = view.mirrored(((*key, "tx"),), ((*key, "rx"),), cells, full, height)
     seconds = view.spark_shape(cells, full).seconds()
-    window = f"last {seconds:g} s, full height {or_reason(full, view.unit.text)}"
+    window = f"last {covered(seconds)}, full height {or_reason(full, view.unit.text)}"
     if known(g.nvlink.ceiling):
         window += " (NCCL max)"
     tx, rx = (_rate(view, g, link, direction) for direction in ("tx", "rx"))
@@ -112,7 +113,7 @@ def _span(g: GpuFrame, link: Link) -> str:
     """Return the time over which the captions state the rates, which differs from that of the tab row."""
     if g.span_s is None or link.state is LinkState.DOWN or isinstance(link.tx_bytes_per_s, Missing):
         return ""
-    return f"{SEPARATOR}mean of the last {g.span_s[1] - g.span_s[0]:.2g} s"
+    return f"{SEPARATOR}mean of the last {in_seconds(g.span_s[1] - g.span_s[0])}"
 
 
 def _rate(view: ViewState, g: GpuFrame, link: Link, direction: str) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from nvltop.analysis.activity.pair_estimate import estimate_pairs
 from nvltop.analysis.matrix import direct_links, links_to
 from nvltop.formatting import UNKNOWN, Unit
-from nvltop.model import Frame, GpuFrame, Link, Missing, RemoteKind, known
-from nvltop.report.phrases import remote_name
+from nvltop.model import Frame, GpuFrame, Link, LinkState, Missing, RemoteKind, first_missing, known
+from nvltop.report.phrases import remote_name, tx_rx_or_reason
 from nvltop.text import counted
 from nvltop.tui.render.row import SEPARATOR, Row, fit, fit_text
 from nvltop.tui.render.view_state import ViewState
@@ -59,7 +59,18 @@ def rows(view: ViewState, i: int, j: int, width: int, height: int, top: int) -> 
     out += [fit([(head, "title")], width, "title")] if between else []
     for link in between[top : top + max(0, height - len(out))]:
         mark, role = view.finding_mark(a.gpu.uuid, link.index)
-        tx, rx = view.unit.number(link.mean_tx_bytes_per_s, 9), view.unit.number(link.mean_rx_bytes_per_s, 9)
-        text = f"{f'{link.index}{mark}':>4} {link.state.value:8}{tx} {rx} {remote_name(link, index_of)}"
+        rates = _rates(view, link)
+        text = f"{f'{link.index}{mark}':>4} {link.state.value:8}{rates} {remote_name(link, index_of)}"
+        moved = link.mean_tx_bytes_per_s, link.mean_rx_bytes_per_s
+        if link.state is not LinkState.DOWN and first_missing(moved):
+            text += SEPARATOR + tx_rx_or_reason(*moved, view.unit.text)
         out.append(fit([(fit_text(text, width, view.glyphs), role)], width))
     return out[:height]
+
+
+def _rates(view: ViewState, link: Link) -> str:
+    """Return TX and RX in nine columns each, `-` for a link that is down, as in the tables."""
+    if link.state is LinkState.DOWN:
+        return f"{'-':>9} {'-':>9}"
+    rates = link.mean_tx_bytes_per_s, link.mean_rx_bytes_per_s
+    return " ".join(view.unit.number(rate, 9) for rate in rates)

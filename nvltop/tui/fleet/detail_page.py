@@ -16,7 +16,8 @@ from nvltop.tui.fleet import detail_rows
 from nvltop.tui.fleet.node_rows import sparkline, worst
 from nvltop.tui.fleet.view_state import FleetViewState
 from nvltop.tui.keys import FunctionKey
-from nvltop.tui.render.row import Column, TextRun, fit, fit_columns
+from nvltop.tui.render.row import Column, TextRun, fit
+from nvltop.tui.render.sparklines import spark_title
 from nvltop.tui.widgets.direct_output import DirectOutput
 from nvltop.tui.widgets.list_tab import ListTab
 from nvltop.tui.widgets.rows_widget import RowsWidget
@@ -112,10 +113,12 @@ class DetailPage(ListTab[R]):
 
     def tail_title(self) -> str:
         """Return the titles of the sparklines."""
-        width = self._list.size.width
-        columns = fit_columns(self.columns, width - self.MIN_TAIL)
-        spark = min(MAX_SPARK, (width - sum(column.width + 1 for column in columns) - 1) // 2)
-        return f"{'TX':{spark}} RX" if spark >= MIN_SPARK else ""
+        spark = min(MAX_SPARK, (self.tail_width - 1) // 2)
+        if spark < MIN_SPARK or self.detail is None:
+            return ""
+        step_s = self.detail.history_step_s
+        titles = [spark_title(way, spark, step_s) if step_s else way.ljust(spark) for way in ("TX", "RX")]
+        return " ".join(titles)
 
     def draw(self) -> None:
         """Draw title, list and charts."""

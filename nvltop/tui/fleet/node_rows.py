@@ -16,6 +16,7 @@ from nvltop.tui.fleet.view_state import FleetViewState
 from nvltop.tui.render.glyphs import Glyphs
 from nvltop.tui.render.header import ALARMING_VERDICTS, SEVERITY_ROLES
 from nvltop.tui.render.row import Column, Row, TextRun, displayable, fit, fit_text
+from nvltop.tui.render.sparklines import spark_title
 
 COLUMNS: Final = (
     Column("name", "NODE", 12, 0, left=True),
@@ -33,6 +34,8 @@ MIN_PLACE: Final = 26
 MIN_WORST: Final = 24
 MAX_WORST: Final = 46
 MIN_SPARK: Final = 8
+MIN_COLUMN_TITLE: Final = 18
+"""Columns above which the title of a sparkline gives the time of a column."""
 BLANK: Final = " "
 """Mark of a step whose value is unknown."""
 NO_HISTORY: Final = (math.nan,)
@@ -145,12 +148,14 @@ def tail_title(width: int, view: FleetViewState) -> str:
     head = "WORST FINDING, OR VERDICT"[:text_width].ljust(text_width)
     if not spark_width:
         return head
-    step = duration(view.fleet.history_step_s) if view.fleet.history_step_s else ""
-    names = [
-        f"{direction} (column: {step})" if spark_width > 18 and step else direction
-        for direction in ("TX", "RX")
-    ]
-    return " ".join((head, *(name.ljust(spark_width) for name in names)))
+    step_s = view.fleet.history_step_s
+    if not step_s:
+        names = ["TX".ljust(spark_width), "RX".ljust(spark_width)]
+    elif spark_width > MIN_COLUMN_TITLE:
+        names = [f"{name} (column: {duration(step_s)})".ljust(spark_width) for name in ("TX", "RX")]
+    else:
+        names = [spark_title(name, spark_width, step_s) for name in ("TX", "RX")]
+    return " ".join((head, *names))
 
 
 def below(view: FleetViewState, domain: str, width: int, height: int) -> list[Row]:

@@ -16,7 +16,7 @@ from nvltop.tui.fleet import node_rows
 from nvltop.tui.fleet.detail_page import GpusPage
 from nvltop.tui.fleet.view_state import FleetViewState
 from nvltop.tui.keys import FunctionKey
-from nvltop.tui.render.row import Column, Row, TextRun, fit_columns, fit_text
+from nvltop.tui.render.row import Column, Row, TextRun, fit_text
 from nvltop.tui.widgets.direct_output import DirectOutput
 from nvltop.tui.widgets.list_tab import ListTab
 from nvltop.tui.widgets.rows_widget import RowsWidget
@@ -123,9 +123,7 @@ class NodesTab(ListTab[Entry]):
 
     def tail_title(self) -> str:
         """Return the titles of worst finding and sparklines."""
-        width = self._list.size.width
-        columns = fit_columns(self.columns, width - self.MIN_TAIL)
-        return node_rows.tail_title(width - sum(column.width + 1 for column in columns), self.view)
+        return node_rows.tail_title(self.tail_width, self.view)
 
     def empty(self) -> str:
         """Return why there are no nodes."""

@@ -93,7 +93,9 @@ def _node(view: ViewState, room: int) -> list[TextRun]:
 
 def _nvlink(view: ViewState, room: int) -> TextRun:
     frame = view.frame
-    gpus = [(g.state, g.stale, g.nvlink.links_up, g.nvlink.counter, g.fabric) for g in frame.gpus]
+    gpus = [
+        (g.state, g.stale and g.read_age_s, g.nvlink.links_up, g.nvlink.counter, g.fabric) for g in frame.gpus
+    ]
     inputs = frame.inventory, frame.findings, frame.tick.not_reading, gpus
     text = view.cache.parts.get("nvlink", inputs, lambda: nvlink_line(frame))
     return text if len(text) <= room else text.replace(" links up", " up"), ""
@@ -212,5 +214,7 @@ def _errors(frame: Frame) -> TextRun:
         return "", ""
     if len(unread) == len(linked):
         return "link error counters: not read", ""
+    partly = [g for g in linked if g.nvlink.errors_unread_part]
     rest = f"; not read: {gpu_names(unread)}" if unread else ""
+    rest += f"; only in part: {gpu_names(partly)}" if partly else ""
     return f"no link error counted since start{rest}", ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from nvltop.model import Maybe, known
+from nvltop.model import NOT_READ, Maybe, known
 
 IDLE_SHARE: Final = 0.1
 """Share below which a GPU counts as idle, as in nvitop."""
@@ -16,13 +16,14 @@ HIGH_SHARE: Final = 0.95
 """Share of memory or of the power limit from which it is high: little is left for a peak."""
 FULL_SHARE: Final = 0.99
 """Share of the memory from which it counts as full: the next allocation may fail."""
-WARM_C: Final = 75.0
-"""Temperature from which it is shown as high, degrees Celsius."""
 HOT_C: Final = 85.0
-"""Temperature from which it is shown as at its limit: the maximum operating temperature of an A100.
+"""Temperature in degrees Celsius that counts as the limit of a GPU that does not report one.
 
-`nvidia-smi -q -d TEMPERATURE` shows it for each GPU; NVML has no portable call for it.
+It is the maximum operating temperature of an A100. Since Ada, drivers report margins instead of thresholds,
+and reading the margin would take a call a second.
 """
+WARM_MARGIN_C: Final = 10.0
+"""Degrees below the limit from which a temperature is shown as high (our own choice)."""
 
 
 def utilization_role(percent: Maybe[float]) -> str:
@@ -44,13 +45,19 @@ def power_role(power_w: Maybe[float], limit_w: Maybe[float]) -> str:
     return _share_role(power_w / limit_w) if known(power_w) and known(limit_w) and limit_w else ""
 
 
-def temperature_role(temperature_c: Maybe[float], slowed_by_heat: bool = False) -> str:
-    """Return the role of a temperature, in degrees Celsius; a GPU that is slowed by heat is at its limit."""
+def temperature_role(
+    temperature_c: Maybe[float], slowdown_c: Maybe[float] = NOT_READ, slowed_by_heat: bool = False
+) -> str:
+    """Return the role of a temperature, in degrees Celsius; a GPU that is slowed by heat is at its limit.
+
+    The limit is the temperature from which the hardware slows the GPU down, else `HOT_C`.
+    """
     if not known(temperature_c):
         return ""
-    if slowed_by_heat or temperature_c >= HOT_C:
+    limit_c = slowdown_c if known(slowdown_c) else HOT_C
+    if slowed_by_heat or temperature_c >= limit_c:
         return "load3"
-    return "load2" if temperature_c >= WARM_C else "load1"
+    return "load2" if temperature_c >= limit_c - WARM_MARGIN_C else "load1"
 
 
 def _share_role(share: float) -> str:

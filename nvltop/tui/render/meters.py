@@ -9,9 +9,10 @@ from nvltop.analysis.link_capacity import pcie_speed
 from nvltop.formatting import UNKNOWN, Unit, gib
 from nvltop.frozen import frozen
 from nvltop.model import NOT_READ, Frame, Maybe, known, total
+from nvltop.report.phrases import counted_gpus, nothing_is_read
 from nvltop.tui.render.glyphs import Glyphs
 from nvltop.tui.render.row import TextRun
-from nvltop.tui.render.traffic import fresh, has_links, linked
+from nvltop.tui.render.traffic import has_links, linked
 from nvltop.tui.render.view_state import ViewState
 
 MIN_METER_WIDTH: Final = 20
@@ -38,6 +39,8 @@ class BarMeter:
     role: str
     tick: Maybe[float] = NOT_READ
     """Position of the ceiling on the bar, 0…1."""
+    old: bool = False
+    """Whether the value is the last one that was read, and not that of now; the tab row has its age."""
 
 
 def number_width(shown: Sequence[BarMeter]) -> int:
@@ -66,13 +69,14 @@ def bar(meter: BarMeter, width: int, glyphs: Glyphs, number: int = MIN_NUMBER_WI
     else:
         drawn = _bar_part(line, 0, inner, filled, meter)
     edges: list[TextRun] = [(f"{meter.caption:3}", "caption"), ("[", "bracket")]
-    return [*edges, *drawn, ("]", "bracket"), (" " + meter.text[:number].rjust(number), "")]
+    text = " " + meter.text[:number].rjust(number)
+    return [*edges, *drawn, ("]", "bracket"), (text, "dim" if meter.old else "")]
 
 
 def _bar_part(line: str, start: int, end: int, filled: int, meter: BarMeter) -> list[TextRun]:
     """Return a part of a bar: the filled columns in the meter's role, the others as shadow."""
     middle = max(start, min(filled, end))
-    return [(line[start:middle], meter.role), (line[middle:end], "shadow")]
+    return [(line[start:middle], "dim" if meter.old else meter.role), (line[middle:end], "shadow")]
 
 
 def meters(view: ViewState) -> list[BarMeter]:
@@ -91,23 +95,25 @@ def meters(view: ViewState) -> list[BarMeter]:
 
 
 def _cpu(frame: Frame) -> BarMeter:
-    cpu = frame.host.cpu_percent
-    return BarMeter("CPU", cpu / 100 if known(cpu) else cpu, f"{cpu:.1f}%" if known(cpu) else UNKNOWN, "cpu")
+    cpu, old = frame.host.cpu_percent, nothing_is_read(frame)
+    text = f"{cpu:.1f}%" if known(cpu) else UNKNOWN
+    return BarMeter("CPU", cpu / 100 if known(cpu) else cpu, text, "cpu", old=old)
 
 
 def _memory(frame: Frame) -> BarMeter:
     used, total = frame.host.memory_used_bytes, frame.host.memory_total_bytes
     share = used / total if known(used) and known(total) and total else NOT_READ
-    return BarMeter("Mem", share, f"{gib(used)}/{gib(total)}", "memory")
+    old = nothing_is_read(frame)
+    return BarMeter("Mem", share, f"{gib(used)}/{gib(total)}", "memory", old=old)
 
 
 def _power(frame: Frame) -> BarMeter:
     """Return the meter of the power of all GPUs, relative to the sum of their limits."""
-    fresh = [g for g in frame.gpus if g.state == "ok"]
-    now, limit = _total([g.gauges.power_w for g in fresh]), _total([g.gpu.power_limit_w for g in fresh])
+    counted, old = counted_gpus(frame.gpus)
+    now, limit = _total([g.gauges.power_w for g in counted]), _total([g.gpu.power_limit_w for g in counted])
     share = now / limit if known(now) and known(limit) and limit else NOT_READ
-    text = f"{now / 1e3:.2f} kW" if known(now) else UNKNOWN
-    return BarMeter("Pwr", share, text + ("+?" if len(fresh) < len(frame.gpus) else ""), "power")
+    text = f"{now / 1e3:.2f} kW" + "+?" * (len(counted) < len(frame.gpus)) if known(now) else UNKNOWN
+    return BarMeter("Pwr", share, text, "power", old=old)
 
 
 def _traffic(caption: str, frame: Frame, unit: Unit, nvlink: bool) -> BarMeter:
@@ -116,7 +122,7 @@ def _traffic(caption: str, frame: Frame, unit: Unit, nvlink: bool) -> BarMeter:
     Without `nvlink`, or without an active link, it shows PCIe.
     """
     out = caption == "TX"
-    answering = fresh(frame.gpus)
+    answering, old = counted_gpus(frame.gpus)
     is_part = len(answering) < len(frame.gpus)
     links = [g.nvlink for g in linked(answering)]
     tick: Maybe[float] = NOT_READ
@@ -134,7 +140,8 @@ def _traffic(caption: str, frame: Frame, unit: Unit, nvlink: bool) -> BarMeter:
     share = moved / speed if known(moved) and known(speed) and speed else NOT_READ
     near = known(share) and known(tick) and share >= NEAR_CEILING * tick
     role = "warn" if near else caption.lower()
-    return BarMeter(caption, share, prefix + unit.text(moved) + "+?" * is_part, role, tick)
+    text = prefix + unit.text(moved) + "+?" * (is_part and known(moved))
+    return BarMeter(caption, share, text, role, tick, old)
 
 
 def _total(values: list[Maybe[float]]) -> Maybe[float]:

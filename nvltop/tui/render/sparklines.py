@@ -30,6 +30,8 @@ MAX_OPEN_S: Final = 5.0
 """Age of the newest known rate, seconds, above which a flat line shows the gap. Rates of idle links are known
 only when their counters have not moved for longer than the driver's refresh."""
 BLANK: Final = " "
+MIN_MINUTES_S: Final = 1000.0
+"""Seconds from which the time that a sparkline covers is in minutes: three digits are shown."""
 
 SparkKeys: TypeAlias = tuple[SeriesKey, ...]
 """Series whose sum is drawn."""
@@ -52,10 +54,25 @@ ExtendedCells: TypeAlias = "dict[tuple[object, object], SharedCells]"
 """What sparklines were extended to, by their cells before (or the id of these) and the look of new ones."""
 
 
-def spark_title(name: str, cells: int, cell_s: float) -> str:
-    """Return the title of a sparkline in its width: `TX, 24 s`, or only the name if that does not fit."""
-    text = f"{name}, {cells * cell_s:.3g} s"
-    return (text if len(text) <= cells else name)[:cells].ljust(cells)
+def spark_title(name: str, cells: int, cell_s: float, full: str = "") -> str:
+    """Return the title of a sparkline in its width: `TX (of 63 GB/s), 24 s`, `TX, 24 s` or `TX 3s`.
+
+    The time that the sparkline covers is the last part to be left out; `full` is the value at full height.
+    """
+    lasts, brief, scale = covered(cells * cell_s), _briefly(cells * cell_s), f" (of {full})" * bool(full)
+    texts = f"{name}{scale}, {lasts}", f"{name}{scale} {brief}", f"{name}, {lasts}", f"{name} {brief}", brief
+    return next((t for t in texts if len(t) <= cells), brief)[:cells].ljust(cells)
+
+
+def covered(seconds: float) -> str:
+    """Return the time that a sparkline covers, with three digits: `7.5 s`, `232 s`, `24 min`."""
+    return f"{seconds:.3g} s" if seconds < MIN_MINUTES_S else f"{seconds / 60:.3g} min"
+
+
+def _briefly(seconds: float) -> str:
+    if seconds < MIN_MINUTES_S:
+        return f"{seconds:.2g}s" if seconds < 9.95 else f"{seconds:.3g}s"
+    return f"{seconds / 60:.0f}m"
 
 
 def first_cell(history: RateHistory, shape: SparkShape) -> int:

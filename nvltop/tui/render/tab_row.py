@@ -9,8 +9,9 @@ from typing import Final
 
 from nvltop.analysis.health.gpu_names import gpu_names
 from nvltop.formatting import age
+from nvltop.report.phrases import counted_gpus
 from nvltop.tui.render.row import ClickAreas, Row, TextRun, fit, merge_runs
-from nvltop.tui.render.traffic import fresh, has_links, in_full, linked, mean_window
+from nvltop.tui.render.traffic import has_links, in_full, linked, mean_window
 from nvltop.tui.render.view_state import ViewState
 
 COMPARED, COMPARED_SHORT = " COMPARED ", " CMP "
@@ -75,7 +76,11 @@ def _right_end(view: ViewState, width: int) -> list[TextRun]:
     end: list[TextRun] = [(f" {clock} ", "bold")]
     nvlink = has_links(view.gpus)
     brief = mean_window(view.gpus, nvlink)
-    if not brief and not linked(fresh(frame.gpus)) and (of_pcie := mean_window(view.gpus, nvlink=False)):
+    if (
+        not brief
+        and not linked(counted_gpus(frame.gpus)[0])
+        and (of_pcie := mean_window(view.gpus, nvlink=False))
+    ):
         brief, nvlink = of_pcie, False  # with MIG, only the meters have rates
     for window in filter(None, (in_full(brief, view.gpus, nvlink), brief)):
         runs: list[TextRun] = [(f"{window}  ", "dim"), *always, *slow, *end]
@@ -104,6 +109,6 @@ def _state(view: ViewState, compared: str) -> list[TextRun]:
         runs += [(" PAUSED ", "paused"), (" ", "")]
     elif old:
         who = "" if len(old) == len(view.frame.gpus) else f"{gpu_names(old)}: "
-        oldest = max(g.age_s.get("links", 0.0) for g in old)
+        oldest = max(g.read_age_s for g in old)
         runs.append((f"{who}data {age(oldest)} old  ", "error"))
     return runs

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from nvltop.formatting import Unit
+from nvltop.formatting import Unit, in_seconds
 from nvltop.model import GpuFrame, Maybe, known
 from nvltop.report.phrases import SAMPLES, or_reason, pcie_is_sampled
 
@@ -16,11 +16,6 @@ PCIE_INTERVAL_S: Final = 2.0
 def has_links(gpus: Sequence[GpuFrame]) -> bool:
     """Return whether any GPU has an active link, or may have one."""
     return any(not (known(n := g.nvlink.links_up) and n == 0) for g in gpus)
-
-
-def fresh(gpus: Sequence[GpuFrame]) -> list[GpuFrame]:
-    """Return the GPUs that answer: the last rates of another do not count as current traffic."""
-    return [g for g in gpus if not g.stale and g.state == "ok"]
 
 
 def linked(gpus: Sequence[GpuFrame]) -> list[GpuFrame]:
@@ -47,8 +42,8 @@ def mean_window(gpus: Sequence[GpuFrame], nvlink: bool) -> str:
     seconds = [round(span[1] - span[0], 2) for span in spans if span and span[1] > span[0]]
     if not seconds:
         return ""
-    shortest, longest = f"{min(seconds):.2g}", f"{max(seconds):.2g}"
-    return f"mean of {shortest} s" if shortest == longest else f"means of {shortest}-{longest} s"
+    shortest, longest = in_seconds(min(seconds)), in_seconds(max(seconds))
+    return f"mean of {shortest}" if shortest == longest else f"means of {shortest[:-2]}-{longest}"
 
 
 def in_full(window: str, gpus: Sequence[GpuFrame], nvlink: bool) -> str:

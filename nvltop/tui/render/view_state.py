@@ -203,12 +203,15 @@ class ViewState:
 
     @property
     def finding_marks(self) -> Mapping[tuple[str, int | None], TextRun]:
-        """The marks of the GPUs and links that are subjects of findings."""
+        """The marks of the GPUs, links and ports of NICs that are subjects of findings."""
         findings = self.frame.findings
         return self.cache.marks.get((findings,), lambda: _finding_marks(findings))
 
     def finding_mark(self, uuid: str, link: int | None = None) -> TextRun:
-        """Return the mark of a GPU or link that is the subject of a finding, otherwise an empty one."""
+        """Return the mark of a GPU or link that is the subject of a finding, otherwise an empty one.
+
+        For a NIC, `uuid` is its name and `link` the number of the port.
+        """
         return self.finding_marks.get((uuid, link), ("", ""))
 
     def remote_end(self, link: Link) -> str:
@@ -299,10 +302,13 @@ class ViewState:
 
 
 def _finding_marks(findings: Sequence[Finding]) -> dict[tuple[str, int | None], TextRun]:
-    """Return the marks of GPUs and links; each shows its first finding, which is the worst."""
+    """Return the marks of GPUs, links and ports; each shows its first finding, which is the worst."""
     marks: dict[tuple[str, int | None], TextRun] = {}
     for finding in reversed(findings):
         if finding.gpu and finding.severity in FINDING_MARKS:
             mark = FINDING_MARKS[finding.severity]
             marks |= {(finding.gpu, link): mark for link in (*links_of(finding), None)}
+        elif finding.nic and finding.severity in FINDING_MARKS:
+            # A finding about the first port of a NIC has no number.
+            marks[finding.nic, finding.link or 1] = FINDING_MARKS[finding.severity]
     return marks

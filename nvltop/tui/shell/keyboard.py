@@ -15,8 +15,8 @@ from nvltop.tui.shell.textual_private import SafeParser
 
 BRACKETED_PASTE_START: Final = "\x1b[200~"
 BRACKETED_PASTE_END: Final = "\x1b[201~"
-MAX_PASTE_CHARS: Final = 4096
-"""Maximum length of pasted text; the only place for it is a prompt of one line."""
+MAX_PASTE_CHARS: Final = 4097
+"""Maximum length of pasted text: one more than a prompt takes, so that it refuses a longer text."""
 PASTE_TIMEOUT_S: Final = 1.0
 """Time without input after which a paste ends even though its end marker is missing, seconds."""
 CTRL_C: Final = "\x03"

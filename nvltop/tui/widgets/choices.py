@@ -58,11 +58,12 @@ class TextLine(Input):
         chars = len(self.value) - (end - start) + len(text)
         if self.max_length and chars > self.max_length:
             # A part would be another path, or match something else.
-            self._warn(f"not inserted: {chars} characters, a line has at most {self.max_length}")
+            # The end of a very long paste has not arrived here, so its length is not known.
+            self._warn(f"not inserted: the line would have more than {self.max_length} characters")
             return True
         self.replace(text, start, end)
         if len(lines) > 1:
-            self._warn(f"only the first of {len(lines)} lines was inserted")
+            self._warn("only the first line was inserted")
         return True
 
     def _warn(self, message: str) -> None:

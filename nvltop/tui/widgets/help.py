@@ -68,7 +68,8 @@ SPARKLINES
 METERS
   TX and RX are the sums over all GPUs. The mark on the bar is NCCL max, the
   share of the speed that NCCL reaches (78 % on H100, 76 % on B200). `+?`: one
-  GPU could not be read.
+  GPU could not be read; in ERR, one counter. What is dim is the last value
+  that was read; the tab row says how old it is.
 
 MATRIX
   One line ("topology") where all pairs are alike; else, and with m, as in

@@ -122,8 +122,18 @@ class ListTab(SearchableTab, Generic[T]):
         self._titles_at = len(above)
         room = at.height - self._titles_at - 1
         self._first = first_shown(self._first, self._selected, len(self._items), room)
-        columns = fit_columns(self.columns, at.width - self.MIN_TAIL)
+        columns = self.visible_columns
         self._list.show([*above, self._title(columns, at.width), *self._rows(columns, at.width, room)])
+
+    @property
+    def tail_width(self) -> int:
+        """Columns of the screen behind the visible columns."""
+        return self._list.size.width - sum(column.width + 1 for column in self.visible_columns)
+
+    @property
+    def visible_columns(self) -> Sequence[Column]:
+        """The columns that fit on the screen."""
+        return fit_columns(self.columns, self._list.size.width - self.MIN_TAIL)
 
     def set_order(self) -> None:
         """Filter and sort the items, and keep the selection."""

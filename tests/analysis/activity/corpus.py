@@ -243,7 +243,7 @@ def _several() -> Iterator[Job]:
               LIGHT, jobs=((0, 1), (2, 3)), seconds=40.0, about=2)  # fmt: skip
     a, b = bursts(2.0, 0.6, 0.96, 75), bursts(3.1, 0.5, 0.4, 75)
     yield Job("two jobs with different steps", "two jobs", "h100", [a, a, b, b], MAY,
-              jobs=((0, 1), (2, 3)), says=("2.0 s", "(+1 job)"))  # fmt: skip
+              jobs=((0, 1), (2, 3)), says=("2 s", "(+1 job)"))  # fmt: skip
     yield Job("inference, irregular bursts at the limit", "inference", "h100",
               four(irregular(2.0, 0.97, 75, 7)), MAY, never=DENIALS)  # fmt: skip
     yield Job("inference, irregular bursts at 30 %", "inference", "h100", four(irregular(2.0, 0.3, 75, 8)),
@@ -260,10 +260,10 @@ def _stopped() -> Iterator[Job]:
                   interval_s=interval, seconds=66.0, says=("No NVLink traffic for",))  # fmt: skip
     yield Job("hang of a job with 6 s steps", "stopped", "a100",
               four(bursts(6.0, 0.5, 0.96, 75, end=60.0)), silent, gauges=hanging(60.0, None), seconds=90.0,
-              says=("step was 6.0 s",))  # fmt: skip
+              says=("step was 6 s",))  # fmt: skip
     yield Job("not yet silent: 6 s after the last traffic of 2 s steps", "stopped", "h100",
               four(bursts(2.0, 0.6, 0.96, 75, end=60.0)), MAY, gauges=hanging(60.0), seconds=67.0,
-              says=("60% of each 2.0 s step",))  # fmt: skip
+              says=("60% of each 2 s step",))  # fmt: skip
     yield Job("the job has ended", "stopped", "h100", four(bursts(2.0, 0.6, 0.96, 75, end=40.0)),
               frozenset({"idle"}), gauges=lambda g, t: working(g, t) if t < 41 else idle(g, t),
               never=("may limit",))  # fmt: skip

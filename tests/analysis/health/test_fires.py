@@ -311,9 +311,9 @@ def test_bit_error_rates_are_compared_only_when_they_differ(watched, monkeypatch
 @pytest.mark.parametrize(
     ("rate", "summary"),
     [
-        ((SUCCESS, (2 << 8) | 12), "effective BER of 3 links below 1e-12, 1 above it without traffic"),
-        ((NOT_SUPPORTED, 0), "effective BER of 3 links below 1e-12"),
-        ((SUCCESS, 0xFFF), "effective BER of 4 links below 1e-12"),
+        ((SUCCESS, (2 << 8) | 12), "effective BER of 7 links below 1e-12, 1 above it without traffic"),
+        ((NOT_SUPPORTED, 0), "effective BER of 7 links below 1e-12"),
+        ((SUCCESS, 0xFFF), "effective BER of 8 links below 1e-12"),
     ],
 )
 def test_bit_error_rates_that_are_not_judged_are_not_called_low(watched, rate, summary):

@@ -29,7 +29,8 @@ from nvltop.tui.render.view_state import ViewState
 
 FIRST_NIC_SORT_PLACE: Final = 1 << 20
 """What the first NIC sorts as: after all GPUs."""
-NIC_TIME: Final = Missing("the kernel does not report since when a NIC counts")
+NIC_TIME: Final = Missing("not reported")
+"""Why it is unknown since when a NIC counts."""
 NO_LINK: Final = -1
 """Index of a row about a GPU."""
 NO_COUNT: Final = ErrorCount(NOT_READ, NOT_READ, NOT_READ, None)
@@ -57,6 +58,8 @@ class CounterRow:
     """Change of the counter since the baseline; None without one."""
     fact: FactChange | None = None
     """A fact instead of a counter."""
+    old: bool = False
+    """Whether the count is older than expected."""
 
 
 def counters(view: ViewState) -> list[CounterRow]:
@@ -104,6 +107,7 @@ def _link_row(
         remote=displayable(remote_name(link, index_of), view.glyphs),
         uptime_s=g.uptime_s,
         change=_change(view, (g.gpu.uuid, link.index), kind, error, g.uptime_s),
+        old=g.stale,
     )
 
 
@@ -120,6 +124,7 @@ def _port_row(view: ViewState, i: int, f: NicFrame, kind: str, error: ErrorCount
         uptime_s=NIC_TIME,
         link=False,
         change=_change(view, (f.nic.device, f.port.port), kind, error, NIC_TIME),
+        old=f.stale,
     )
 
 
@@ -149,7 +154,7 @@ def _listed_facts(view: ViewState, baseline: Baseline, g: GpuFrame) -> list[Coun
 def _facts_of_gpu(view: ViewState, baseline: Baseline, g: GpuFrame) -> Iterator[CounterRow]:
     index_of = {other.gpu.uuid: other.gpu.index for other in view.frame.gpus}
     if g.gpu.uuid not in baseline.gpus:
-        yield _gpu_fact(g, NO_LINK, FactChange("GPU", ABSENT, "present"))
+        yield _gpu_fact(g, NO_LINK, FactChange("GPU", ABSENT, "present", improved=True))
         return
     for link in g.links:
         for fact in fact_changes(baseline, view.frame, g, link):

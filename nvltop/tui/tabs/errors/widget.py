@@ -12,15 +12,16 @@ from nvltop.analysis.health.gpu_names import gpu_names
 from nvltop.analysis.uptime import counted_s, per_day
 from nvltop.comparison.baseline import TOO_SHORT, CountChange
 from nvltop.formatting import UNKNOWN, age, count, small_number
-from nvltop.model import GpuFrame, Missing, first_missing, known
+from nvltop.model import GpuFrame, Maybe, Missing, first_missing, known
 from nvltop.model.error_kinds import INFORMATIVE
-from nvltop.report.phrases import unread_count
+from nvltop.model.missing import UNSUPPORTED
+from nvltop.report.phrases import unknown_by_reason, unread_count
 from nvltop.text import counted
 from nvltop.tui import keys
 from nvltop.tui.dialogs import pages
 from nvltop.tui.keys import FunctionKey
 from nvltop.tui.render.comparison import heading, increase_text
-from nvltop.tui.render.row import Column, Row, TextRun, fit, fit_text
+from nvltop.tui.render.row import SEPARATOR, Column, Row, TextRun, fit, fit_text
 from nvltop.tui.tabs.errors.counters import NO_LINK, CounterRow, counters
 from nvltop.tui.widgets.list_tab import ListTab
 
@@ -28,6 +29,8 @@ NEVER_CHANGED_S: Final = 1e12
 """Sort value of a counter that has never changed, in seconds since its last change."""
 INFORMATIVE_OFFSET: Final = 1e25
 """Amount subtracted from the sort value of an informative counter; larger than any counter."""
+MIN_MINUTES: Final = 10
+"""Number of minutes from which their marks are shown."""
 NUMBER_WIDTH: Final = 9
 """Columns of the values of a comparison."""
 FACT_ORDER: Final = 1e12
@@ -132,7 +135,7 @@ class ErrorsTab(ListTab[CounterRow]):
         if column.key in ("before", "now", "change", "per_hour", "note"):
             return _compared_cell(item, column.key)
         error = item.error
-        role = "error" if _rose(item) else ""
+        role = _role(item)
         if column.key == "gpu":
             return item.label, ""
         if column.key == "link":
@@ -163,20 +166,31 @@ class ErrorsTab(ListTab[CounterRow]):
 
     def tail(self, item: CounterRow, width: int) -> list[TextRun]:
         """Draw one mark per minute, high if the counter rose; the newest minute is at the right."""
-        minutes = min(HISTORY_MINUTES, width - 1) if not item.fact else 0
-        if minutes < 10:
+        minutes = _shown_minutes(width)
+        if item.fact or not minutes:
             return []
         levels = self.view.glyphs.levels
         marks = (levels[-1] if item.error.minutes >> i & 1 else levels[0] for i in range(minutes))
         is_alarm = item.error.minutes and item.kind not in INFORMATIVE
         return [("".join(reversed(list(marks))), "error" if is_alarm else "shadow")]
 
+    def tail_title(self) -> str:
+        """Return how many minutes the marks cover; empty without room for them."""
+        minutes = _shown_minutes(self.tail_width)
+        return f"LAST {minutes} MIN" if minutes else ""
+
     def empty(self) -> str:
         """Return the text for an empty list: which counters were read."""
         if self.view.baseline and self.view.frame.gpus:
             return "no counter was or is above 0, and every link is as it was"
         all_links = [link for g in self.view.gpus for link in g.links]
-        links = [link for link in all_links if any(known(e.total) for e in link.errors.values())]
+        counts = [{e.total for e in link.errors.values()} for link in all_links]
+        # Links with a counter that could not be read are named by `_unread`.
+        links = [
+            link
+            for link, totals in zip(all_links, counts, strict=True)
+            if any(map(known, totals)) and all(known(t) or t in UNSUPPORTED for t in totals)
+        ]
         kinds = {kind for link in links for kind in link.errors}
         ports = [f for f in self.view.frame.nics if f.errors]
         owners = [counted(len(links), "link")] * bool(kinds)
@@ -198,7 +212,21 @@ class ErrorsTab(ListTab[CounterRow]):
             return ""
         if self.view.baseline:
             return _note(self.selected)
-        return unread_count(self.selected.error) or _unread(self.view.gpus)
+        texts = _unread(self.view.gpus), self._unknown(self.selected)
+        return unread_count(self.selected.error) or SEPARATOR.join(filter(None, texts))
+
+    def _unknown(self, item: CounterRow) -> str:
+        """Return why values in the row of a counter that was read are unknown; empty if all are known."""
+        error = item.error
+        name = f"GPU {item.label} link {item.index}" if item.link else item.label.replace("-", item.owner)
+        values: dict[str, Maybe[object]] = {
+            "over": counted_s(error, item.uptime_s),
+            "per_day": per_day(error, item.uptime_s),
+            "hour": error.last_hour,
+            "per_min": error.per_min,
+        }
+        shown = {c.title: values[c.key] for c in self.visible_columns if c.key in values}
+        return SEPARATOR.join(unknown_by_reason(name, shown))
 
     def action_enter(self) -> None:
         """Open the link, NIC or GPU of the selected counter."""
@@ -213,21 +241,36 @@ class ErrorsTab(ListTab[CounterRow]):
             self.open_page(pages.gpu_page(self.view, self.output, item.owner))
 
 
+def _shown_minutes(width: int) -> int:
+    """Return for how many minutes there are marks in `width` columns; 0 if there is not enough room."""
+    minutes = min(HISTORY_MINUTES, width - 1)
+    return minutes if minutes >= MIN_MINUTES else 0
+
+
 def _unread(gpus: Sequence[GpuFrame]) -> str:
-    """Return which GPUs with links have no known error counter, and why; empty if there is none."""
+    """Return which GPUs with links have unknown error counters, and why; empty if there is none."""
     unread = [g for g in gpus if not known(g.nvlink.errors_total) and g.nvlink.links_present != 0]
-    if not unread:
-        return ""
-    nvlink = unread[0].nvlink
-    why = first_missing((nvlink.links_present, nvlink.errors_total))
-    assert why is not None
-    return f"counters of {gpu_names(unread)} unknown ({why.reason})"
+    partly = [g for g in gpus if g.nvlink.errors_unread_part]
+    texts = []
+    if unread:
+        why = first_missing((unread[0].nvlink.links_present, unread[0].nvlink.errors_total))
+        assert why is not None
+        texts.append(f"counters of {gpu_names(unread)} unknown ({why.reason})")
+    if partly and (why := partly[0].nvlink.errors_unread_part):
+        texts.append(f"some counters of {gpu_names(partly)} unknown ({why.reason})")
+    return "; ".join(texts)
 
 
 def _rose(item: CounterRow) -> bool:
-    """Return whether an error counter rose since the baseline, or since the start."""
+    """Return whether a counter rose, or a fact became worse, since the baseline, or since the start."""
     risen = item.change.increase if item.change else item.error.since_start
-    return bool(item.fact) or (known(risen) and risen > 0 and item.kind not in INFORMATIVE)
+    if item.fact:
+        return not item.fact.improved
+    return known(risen) and risen > 0 and item.kind not in INFORMATIVE
+
+
+def _role(item: CounterRow) -> str:
+    return "error" if _rose(item) else "dim" if item.old else ""
 
 
 def _order_of_change(item: CounterRow) -> float:
@@ -249,7 +292,7 @@ def _note(item: CounterRow) -> str:
 
 def _compared_cell(item: CounterRow, column: str) -> TextRun:
     """Return the text of a cell of a comparison."""
-    role = "error" if _rose(item) else ""
+    role = _role(item)
     if column == "note":
         return _note(item), "dim"
     if item.fact:

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import partial
 from typing import Final
 
-from nvltop.formatting import Unit
+from nvltop.formatting import Unit, in_seconds
 from nvltop.frozen import frozen
 from nvltop.memo import MemoTable
 from nvltop.model import TimelineEvent
@@ -107,6 +107,16 @@ def redraw_seconds(view: ViewState, wanted: ChartRequest, width: int) -> int:
     return max(1, min(round(column_seconds(view, wanted, width)), MAX_REDRAW_S))
 
 
+def drawing_number(view: ViewState, every_s: float) -> float:
+    """Return a number that changes when charts that are drawn every `every_s` seconds are due again.
+
+    A replay that is paused shows all that was read until then, since nothing follows that would show it.
+    """
+    if view.replay and view.replay.paused:
+        return view.history.now_s
+    return view.history.bucket // every_s
+
+
 def _side_by_side(
     view: ViewState,
     cache: SeriesCache,
@@ -122,7 +132,7 @@ def _side_by_side(
     history = view.history
     key = (
         (wanted, each, height, history, history.generation),
-        history.bucket // redraw_seconds(view, wanted, each),
+        drawing_number(view, redraw_seconds(view, wanted, each)),
         (view.unit, view.glyphs, view.spark_style, view.frame.interval_s),
         (view.frame.inventory, len(view.frame.timeline)),
     )
@@ -196,7 +206,7 @@ def _values(
     else:
         texts.append(f"{'  '.join(values)} {view.unit.name}")
         # A column may be shorter than a reading.
-        texts.append(f"mean of {max(shown.column_s, view.frame.interval_s):.2g} s")
+        texts.append(f"mean of {in_seconds(max(shown.column_s, view.frame.interval_s))}")
     near = [e for at, e in _events(view, wanted.subject, shown, len(series[0])) if abs(at - place) <= 2]
     if near:
         worst = max(near, key=lambda e: e.severity.rank)

@@ -73,9 +73,9 @@ class HistoryTab(Tab):
             self._chart.show([fit([("no room for a chart", "dim")], at.width)] * (at.height > 0))
             return
         wanted, history = self._wanted, view.history
-        every_s = chart.redraw_seconds(view, wanted, at.width)
+        number = chart.drawing_number(view, chart.redraw_seconds(view, wanted, at.width))
         key = (
-            (wanted, at, history, history.generation, history.bucket // every_s, self._rows),
+            (wanted, at, history, history.generation, number, self._rows),
             (view.unit, view.glyphs, view.spark_style, len(view.frame.timeline)),
         )
         self._chart.show(

@@ -12,12 +12,13 @@ from nvltop.analysis.errors import has_risen
 from nvltop.analysis.link_capacity import practical_max
 from nvltop.analysis.link_states import ErrorsByLink, LazyLinks, errors_by_link
 from nvltop.analysis.nan import has_nan
-from nvltop.formatting import UNKNOWN, count, percent
+from nvltop.formatting import UNKNOWN, partial_count, percent
 from nvltop.model import GpuFrame, Link, LinkState, Maybe, Missing, known
 from nvltop.report.phrases import remote_name, tx_rx_or_reason
 from nvltop.tui.render.glyphs import UNICODE
 from nvltop.tui.render.heat import HEAT_LEVELS, heat_role
 from nvltop.tui.render.row import BLANK, SEPARATOR, Row, TextRun, end_with, fill, fit, fit_text, merge_runs
+from nvltop.tui.render.sparklines import covered
 from nvltop.tui.render.traffic import mean_window, speed_text
 from nvltop.tui.render.view_state import ViewState
 from nvltop.tui.tabs.links.layout import LABEL_WIDTH, LinksLayout, choose, ends_at_gpus
@@ -90,8 +91,9 @@ def _title(view: ViewState, width: int, at: LinksLayout) -> Row:
         name = f"{column.title} {view.unit.name}" if column.key == "sum" else column.title
         head += " " + name[: column.width].rjust(column.width)
     if at.spark:
-        seconds = view.spark_shape(at.spark, 0.0).seconds()
-        head += f" TX UP, RX DOWN, LAST {seconds:g} s" if at.spark > 24 else f" LAST {seconds:g} s"
+        lasts = covered(view.spark_shape(at.spark, 0.0).seconds())
+        texts = f"TX UP, RX DOWN, LAST {lasts}", f"LAST {lasts}", lasts
+        head += f" {next((text for text in texts if len(text) <= at.spark), lasts)}"
     cut = []
     if (most := max((len(g.links) for g in view.gpus), default=0)) > at.links:
         cut.append(f"links {at.first_link}-{at.first_link + at.links - 1} of {most}")
@@ -166,7 +168,8 @@ def _state_key(g: GpuFrame) -> tuple[object, ...]:
     averaged = len(links.means) == len(links.rates) and not has_nan(links.means)
     # Where there is no mean, the newest rates are shown, or the reasons why there are none.
     newest = None if averaged else g.span_s
-    return links.summary, g.mean_span_s, newest, nvlink.errors_total, nvlink.errors_since_start
+    errors = nvlink.errors_total, nvlink.errors_since_start, nvlink.errors_unread_part
+    return links.summary, g.mean_span_s, newest, errors
 
 
 def _cells(view: ViewState, g: GpuFrame, direction: str, at: LinksLayout, odd: OddCells) -> list[TextRun]:
@@ -280,9 +283,8 @@ def _columns(view: ViewState, g: GpuFrame, direction: str, at: LinksLayout) -> l
             )
         else:
             rose = known(n := g.nvlink.errors_since_start) and n > 0
-            text, role = (
-                ("", "") if direction == "rx" else (count(g.nvlink.errors_total), "error" if rose else old)
-            )
+            text = partial_count(g.nvlink.errors_total, g.nvlink.errors_unread_part is not None)
+            text, role = ("", "") if direction == "rx" else (text, "error" if rose else old)
         runs += [(" ", ""), (column.pad(text), role)]
     return runs
 

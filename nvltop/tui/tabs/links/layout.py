@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from nvltop.analysis.link_states import summarize
+from nvltop.formatting import PARTIAL_COUNT_WIDTH
 from nvltop.frozen import frozen
 from nvltop.model import GpuFrame
 from nvltop.tui.render.row import Column
@@ -83,7 +85,8 @@ def choose(
     first_link = min(before.first_link if before else 0, max(0, most - links))
     first_gpu = max(0, min(gpu, max(first_gpu, gpu - gpus + 1)))
     first_link = max(0, min(link, max(first_link, link - links + 1)))
-    columns, spark = _summary(width - LABEL_WIDTH - links * cell)
+    partial = bool([g for g in view.gpus if g.nvlink.errors_unread_part])
+    columns, spark = _summary(width - LABEL_WIDTH - links * cell, partial)
     return LinksLayout(first_gpu, first_link, gpus, links, cell, remote, high, lines, columns, spark, footer)
 
 
@@ -108,10 +111,15 @@ def ends_at_gpus(gpus: Sequence[GpuFrame]) -> bool:
     return any(summarize(g.links).gpu_links for g in gpus)
 
 
-def _summary(room: int) -> tuple[tuple[Column, ...], int]:
-    """Return the columns behind the cells, and the width of the sparkline."""
+def _summary(room: int, partial: bool) -> tuple[tuple[Column, ...], int]:
+    """Return the columns behind the cells, and the width of the sparkline.
+
+    `partial` states whether a sum of error counters is only a part, whose mark takes more columns.
+    """
     columns: list[Column] = []
     for column in SUMMARY_COLUMNS:
+        if partial and column.key == "errors":
+            column = replace(column, width=PARTIAL_COUNT_WIDTH)
         if column.width + 1 <= room:
             columns.append(column)
             room -= column.width + 1

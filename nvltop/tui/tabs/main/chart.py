@@ -11,7 +11,7 @@ from nvltop.model import GpuFrame, Maybe, Missing, known
 from nvltop.report.phrases import or_reason
 from nvltop.tui.render.row import SEPARATOR, Row, fit, fit_text
 from nvltop.tui.render.spark_cells import SparkShape
-from nvltop.tui.render.sparklines import first_cell
+from nvltop.tui.render.sparklines import covered, first_cell
 from nvltop.tui.render.traffic import PCIE_INTERVAL_S
 from nvltop.tui.render.view_state import ViewState
 
@@ -38,7 +38,7 @@ def rows(view: ViewState, width: int, height: int) -> list[Row]:
     bars = (height - 1) // 2 - (height % 2 and height >= MIN_LINES_FOR_TIMES)
     # Without a line for the times of the columns, the title has the time that they cover.
     times = height > 1 + 2 * bars
-    lasts = "" if times else f", {view.spark_shape(width, full, every_s).seconds():.3g} s"
+    lasts = "" if times else f", {covered(view.spark_shape(width, full, every_s).seconds())}"
     title = SEPARATOR.join(
         (
             f"NODE {'NVLINK' if linked else 'PCIE'} TRAFFIC{read}{lasts}, TX above RX",

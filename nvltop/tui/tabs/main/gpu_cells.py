@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from nvltop.analysis.link_capacity import mean_link_share
-from nvltop.formatting import UNKNOWN, count, memory, percent
+from nvltop.formatting import UNKNOWN, memory, partial_count, percent
 from nvltop.model import GpuFrame, Maybe, Missing, known
 from nvltop.tui.render.load_roles import memory_role, power_role, temperature_role, utilization_role
 from nvltop.tui.render.row import TextRun, displayable
@@ -60,7 +60,7 @@ def _errors(g: GpuFrame, view: ViewState, old: str) -> TextRun:
     if link.links_present == 0:
         return NO_LINK
     moved = known(link.errors_since_start) and link.errors_since_start > 0
-    return count(link.errors_total), "error" if moved else old
+    return partial_count(link.errors_total, link.errors_unread_part is not None), "error" if moved else old
 
 
 def _memory(g: GpuFrame, view: ViewState, old: str) -> TextRun:
@@ -75,7 +75,9 @@ def _power(g: GpuFrame, view: ViewState, old: str) -> TextRun:
 
 def _temperature(g: GpuFrame, view: ViewState, old: str) -> TextRun:
     now = g.gauges.temperature_c
-    return _number(now, view.glyphs.degree), old or temperature_role(now, is_slowed_by_heat(g))
+    return _number(now, view.glyphs.degree), old or temperature_role(
+        now, g.gpu.slowdown_c, is_slowed_by_heat(g)
+    )
 
 
 def is_slowed_by_heat(g: GpuFrame) -> bool:

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from nvltop.analysis.link_capacity import pcie_limit, practical_max
+from nvltop.formatting import PARTIAL_COUNT_WIDTH
 from nvltop.model import GpuFrame, Maybe, Missing, known
 from nvltop.tui.render.glyphs import Glyphs
 from nvltop.tui.render.gpu_order import SORT_KEY_OF_COLUMN
@@ -121,7 +122,7 @@ def _cells(layout: GpuTableLayout, g: GpuFrame, view: ViewState, mark: TextRun |
     first = state, mark, g.gauges, g.throttling
     rates = state, links, n.speed_bytes_per_s, means, moved
     extra = (g.gauges, g.pcie, g.c2c, g.throttling) if view.extra else moved
-    last = state, links, n.errors_total, n.errors_since_start, extra
+    last = state, links, n.errors_total, n.errors_since_start, n.errors_unread_part, extra
     uuid = g.gpu.uuid
     return [
         *get(("gpu", uuid, 0), first, lambda: _first_cells(layout, g, view)),
@@ -171,6 +172,8 @@ class TableRequest(NamedTuple):
 
     linked: bool
     """Whether the columns are those of NVLink; otherwise those of PCIe."""
+    partial: bool
+    """Whether a sum of error counters is only a part, whose mark takes more columns."""
     width: int
     """Columns of the screen."""
     hidden: frozenset[str]
@@ -192,6 +195,7 @@ def _layout(view: ViewState, width: int) -> GpuTableLayout:
     return _choose_layout(
         TableRequest(
             linked=linked,
+            partial=any(g.nvlink.errors_unread_part for g in gpus),
             width=width,
             hidden=view.hidden | {"name"} if alike else view.hidden,
             extra=view.extra,
@@ -214,12 +218,8 @@ def _choose_layout(wanted: TableRequest) -> GpuTableLayout:
     if not pair:
         spark_width = width - used if width - used >= MIN_SPARKLINE_WIDTH else 0
     head = " ".join(_column_title(c, wanted.sort, wanted.sort_mark) for c in columns)
-    scale = f" (of {wanted.scale})"
-    if not wanted.scale or spark_width < len(f"TX{scale}"):
-        scale = ""
-    sparklines = ("TX", "RX") if pair else ("TX",) if spark_width else ()
-    for name in sparklines:
-        head += f" {spark_title(name + scale, spark_width, wanted.cell_s)}"
+    for name in ("TX", "RX") if pair else ("TX",) if spark_width else ():
+        head += f" {spark_title(name, spark_width, wanted.cell_s, wanted.scale)}"
     title = fit([(head, "title")], width, "title")
     used += 2 * spark_width + 1 if pair else spark_width
     groups = split_columns(columns, RATE_COLUMNS)
@@ -234,6 +234,8 @@ def _choose_columns(wanted: TableRequest) -> list[Column]:
         for c in (NVLINK_COLUMNS if wanted.linked else PCIE_COLUMNS)
         if c.key not in hidden
     ]
+    if wanted.partial:
+        columns = [replace(c, width=PARTIAL_COUNT_WIDTH) if c.key == "errors" else c for c in columns]
     if width >= LONG_NAMES_MIN_WIDTH:
         name = 24 if width >= PEAKS_MIN_WIDTH else 16
         columns = [replace(c, width=name) if c.key == "name" else c for c in columns]

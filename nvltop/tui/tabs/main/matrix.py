@@ -209,9 +209,9 @@ class MatrixValues:
 
     def _errors(self, i: int, j: int) -> TextRun:
         """Return the errors of the direct links of a pair; on the diagonal, of all links of a GPU."""
-        gpus = self._frame.gpus
+        gpus, part = self._frame.gpus, None
         if i == j:
-            found = gpus[i].nvlink.errors_since_start
+            found, part = gpus[i].nvlink.errors_since_start, gpus[i].nvlink.errors_unread_part
         else:
             links = direct_links(gpus[i], gpus[j])
             if not links:
@@ -224,7 +224,12 @@ class MatrixValues:
                     if kind not in INFORMATIVE
                 ]
             )
-        return (UNKNOWN, "warn") if isinstance(found, Missing) else (count(found), "error" if found else "")
+        if isinstance(found, Missing) or (part and not found):
+            return UNKNOWN, "warn"
+        text = count(found).strip()
+        if part:
+            text += "+?" if len(text) < CELL_WIDTH - 2 else UNKNOWN
+        return text, "error" if found else ""
 
     def _link_mark(self, i: int, j: int) -> str:
         """Return the mark of a pair that is directly joined by a link with a finding."""

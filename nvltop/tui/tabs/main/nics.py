@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from nvltop.analysis.errors import has_risen
 from nvltop.analysis.nics import NIC_INTERVAL_S
 from nvltop.analysis.pcie import PCIE_LEVELS
-from nvltop.formatting import UNKNOWN, count, percent
+from nvltop.formatting import UNKNOWN, partial_count, percent
 from nvltop.model import Frame, Maybe, Missing, NicFrame, known
 from nvltop.model.error_kinds import INFORMATIVE
 from nvltop.report.nics import nic_kind, nic_name, nic_number
@@ -36,6 +36,8 @@ MAX_SPARKLINE_WIDTH: Final = 20
 """Widest sparkline in columns, because all are sent once a second; the tab History shows longer ones."""
 RATE_COLUMNS: Final = ("tx", "rx", "share")
 """Columns that change with every reading; they are adjacent."""
+ERRORS_WIDTH: Final = 4
+"""Columns of the error counts, if none of them is longer."""
 ROCE: Final = "RoCE"
 MIN_FOLDED: Final = 2
 """Number of idle virtual functions from which one line replaces them."""
@@ -51,14 +53,16 @@ def table(view: ViewState, width: int, height: int, before: int = 0) -> list[Row
     chosen = None if near is None else view.frame.nics[near]
     room = max(0, height - 1 - bool(folded))
     first = _first_port(view, ports, max(1, room), chosen, before)
-    layout = _layout(view, width)
-    rows = [_title(view, layout, (first, first + room, len(ports)), width)]
     shown = ports[first : first + room]
+    errors, marks = [_errors(f) for f in shown], view.finding_marks
+    layout = _layout(view, width, max([ERRORS_WIDTH, *[len(text) for text, _ in errors]]))
+    rows = [_title(view, layout, (first, first + room, len(ports)), width)]
     sparklines: Sequence[Row] = [()] * len(shown)
     if layout.spark_width:
         sparklines = _sparklines(shown, view, layout.spark_width)
-    for i, (port, sparkline) in enumerate(zip(shown, sparklines, strict=True), first):
-        cells: Sequence[Run] = _cells(layout, port, view, chosen=port is chosen)
+    for i, (port, counted_errors, sparkline) in enumerate(zip(shown, errors, sparklines, strict=True), first):
+        shown_beside = counted_errors, marks.get((port.nic.device, port.port.port))
+        cells: Sequence[Run] = _cells(layout, port, shown_beside, view, chosen=port is chosen)
         if i == view.nic:
             cells = [("".join([text for text, _ in cells]), "selected")]
         rows.append(fill([*cells, *sparkline], layout.used, width))
@@ -82,15 +86,18 @@ class NicTableLayout(NamedTuple):
     titles: str
 
 
-def _layout(view: ViewState, width: int) -> NicTableLayout:
+def _layout(view: ViewState, width: int, errors: int) -> NicTableLayout:
+    """Choose the columns; `errors` is the width of the column of error counts."""
     nics = view.frame.nics
     name = max((len(nic_name(f)) for f in nics), default=0)
     cell_s = view.spark_shape(1, 0.0, NIC_INTERVAL_S).seconds()
-    return _choose_layout(width, view.unit.name, cell_s, name, any(nic_kind(f) == ROCE for f in nics))
+    return _choose_layout(width, view.unit.name, cell_s, name, errors, any(nic_kind(f) == ROCE for f in nics))
 
 
 @lru_cache(maxsize=8)  # it is the same from frame to frame
-def _choose_layout(width: int, unit: str, cell_s: float, name: int, roce: bool) -> NicTableLayout:
+def _choose_layout(
+    width: int, unit: str, cell_s: float, name: int, errors: int, roce: bool
+) -> NicTableLayout:
     """Choose the columns that fit, and give the remaining width to sparklines."""
     columns = [
         Column("nic", "NIC", 4, 0),
@@ -101,7 +108,7 @@ def _choose_layout(width: int, unit: str, cell_s: float, name: int, roce: bool) 
         Column("tx", f"TX {unit}", 7, 0),
         Column("rx", f"RX {unit}", 7, 0),
         Column("share", "%SPD", 4, 1),
-        Column("errors", "ERR", 4, 1),
+        Column("errors", "ERR", errors, 1),
         Column("near", "NEAREST GPU", 12, 4, left=True),
     ]
     if roce:
@@ -184,12 +191,22 @@ def _first_port(
     return max(0, min(start + view.nic_page * page, len(ports) - page))
 
 
-def _cells(layout: NicTableLayout, f: NicFrame, view: ViewState, *, chosen: bool) -> list[Run]:
-    """Return the cells of a port without its sparklines; only the rates change often."""
+def _cells(
+    layout: NicTableLayout,
+    f: NicFrame,
+    shown_beside: tuple[TextRun, TextRun | None],
+    view: ViewState,
+    *,
+    chosen: bool,
+) -> list[Run]:
+    """Return the cells of a port without its sparklines; only the rates change often.
+
+    `shown_beside` are its error counts, and the mark of a finding.
+    """
     port, m = f.port, view.frame.matrix
     # Most counters are informative: they change all the time, and no cell shows them.
     of = (
-        (layout, view.glyphs, f.nic, f.label, _errors(f), f.stale, chosen, m.labels, m.cells),
+        (layout, view.glyphs, f.nic, f.label, shown_beside, f.stale, chosen, m.labels, m.cells),
         (port.state, port.link_layer, port.rate_bytes_per_s, f.ip_tx_bytes_per_s, f.ip_rx_bytes_per_s),
     )
     before, after = view.cache.parts.get(
@@ -217,7 +234,8 @@ def _cell(c: Column, f: NicFrame, view: ViewState, *, chosen: bool) -> TextRun:
     if c.key == "share":
         return percent(share(f)), old
     if c.key == "nic":
-        return nic_number(view.frame, f), "caption"
+        mark, role = view.finding_mark(f.nic.device, port.port)
+        return f"{nic_number(view.frame, f)}{mark}", role or "caption"
     if c.key == "name":
         return displayable(nic_name(f), view.glyphs), "bold" if chosen else ""
     if c.key == "kind":
@@ -252,7 +270,7 @@ def _errors(f: NicFrame) -> TextRun:
     totals = [error.total for error in counted if known(error.total)]
     if not totals:
         return ("-" if not counted else UNKNOWN), ""
-    return count(sum(totals), 0), "error" if _has_risen(f) else ""
+    return partial_count(sum(totals), len(totals) < len(counted), 0), "error" if _has_risen(f) else ""
 
 
 def _nearest_gpus(view: ViewState, f: NicFrame) -> str:

@@ -9,6 +9,7 @@ from typing import Final
 from nvltop.model import Finding, Frame, Job, Severity, known, total
 from nvltop.report.activity import summarize_parts
 from nvltop.report.findings import severity_counts
+from nvltop.report.phrases import counted_gpus
 from nvltop.text import counted, ranges
 from nvltop.tui.render.glyphs import UNICODE
 from nvltop.tui.render.header import SEVERITY_ROLES
@@ -55,6 +56,8 @@ def _title(frame: Frame) -> str:
     jobs = counted(len(frame.jobs), "JOB", "JOBS")
     pending = any(check.outcome == "pending" for check in frame.checks)
     none = f"NO FAULT FOUND{' YET: SEE HEALTH' if pending else ''}"
+    if frame.tick.not_reading or counted_gpus(frame.gpus)[1]:
+        none = "FAULTS UNKNOWN: SEE HEALTH"  # nothing that is read now could show one
     return f"{jobs}, {counts.upper() or none}"
 
 

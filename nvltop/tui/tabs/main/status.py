@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from nvltop.formatting import age
 from nvltop.model import Counter, GpuFrame, Maybe, Missing
 from nvltop.report import nics
+from nvltop.report.phrases import unknown_by_reason
 from nvltop.text import counted
 from nvltop.tui.render.row import SEPARATOR
 from nvltop.tui.render.traffic import has_links
@@ -41,17 +40,17 @@ def _selected(view: ViewState) -> str:
         link = g.links[view.link]
         values: dict[str, Maybe[object]] = {"TX": link.mean_tx_bytes_per_s, "RX": link.mean_rx_bytes_per_s}
         values |= {kind: error.total for kind, error in link.errors.items()}
-        return SEPARATOR.join(_unknown(f"link {link.index}", values))
+        return SEPARATOR.join(unknown_by_reason(f"link {link.index}", values))
     name = f"GPU {g.gpu.index}"
     if g.state != "ok":
         return f"{name}: {g.state_reason}"
-    parts = _unknown(name, _values(g, has_links(view.gpus)))
+    parts = unknown_by_reason(name, _values(g, has_links(view.gpus)))
     if g.nvlink.counter is Counter.RAW:
         parts.append(f"{name} counts RAW bytes, with protocol")
     near = nearest_port(view)
     if near is not None:
         port = view.frame.nics[near]
-        parts += _unknown(nics.nic_name(port), nics.row_values(port))
+        parts += unknown_by_reason(nics.nic_name(port), nics.row_values(port))
         if port.stale:
             parts.append(f"NICs were read {age(port.age_s)} ago")
     return SEPARATOR.join(parts)
@@ -77,7 +76,7 @@ def _values(g: GpuFrame, linked: bool) -> dict[str, Maybe[object]]:
         return values | {"links": nvlink.links_present}
     if nvlink.links_present == 0:
         return values
-    values |= {"links": nvlink.links_up, "errors": nvlink.errors_total}
+    values |= {"links": nvlink.links_up, "errors": nvlink.errors_unread_part or nvlink.errors_total}
     if nvlink.links_up == 0:
         return values
     return values | {
@@ -85,12 +84,3 @@ def _values(g: GpuFrame, linked: bool) -> dict[str, Maybe[object]]:
         "RX": nvlink.mean_rx_bytes_per_s,
         "speed": nvlink.speed_bytes_per_s,
     }
-
-
-def _unknown(name: str, values: Mapping[str, Maybe[object]]) -> list[str]:
-    """Return the unknown values grouped by reason: `GPU 0 ? power, temp: not supported`."""
-    names_by_reason: dict[str, list[str]] = {}
-    for value_name, value in values.items():
-        if isinstance(value, Missing):
-            names_by_reason.setdefault(value.reason, []).append(value_name)
-    return [f"{name} ? {', '.join(names)}: {reason}" for reason, names in names_by_reason.items()]

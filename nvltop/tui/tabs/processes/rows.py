@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import Final
 
-from nvltop.formatting import UNKNOWN, age, gib
+from nvltop.formatting import UNKNOWN, age, gib, in_seconds
 from nvltop.frozen import frozen
 from nvltop.model import Frame, Job, Maybe, Missing, Process, Rank, first_missing, known, total
 from nvltop.report.activity import describe
@@ -72,7 +72,7 @@ def job_line(view: ViewState, job: Job) -> str:
     ranks = f"{counted(len(job.pids), 'process', 'processes')} on GPU {gpus(view.frame, job.gpus)}"
     shared = "" if job.exact else " (with others on these GPUs)"
     parts = [job.label, ranks]
-    window = f" (mean of {job.mean_over_s:.2g} s)" if job.mean_over_s else ""
+    window = f" (mean of {in_seconds(job.mean_over_s)})" if job.mean_over_s else ""
     if known(job.tx_bytes_per_s) and known(job.rx_bytes_per_s):
         unit = view.unit
         parts.append(

@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 
 from nvltop.host import signals
 from nvltop.model import Missing, Process, known
-from nvltop.report.phrases import unlisted_processes
+from nvltop.report.phrases import nothing_is_read, unlisted_processes
 from nvltop.text import normalize
 from nvltop.tui import keys
 from nvltop.tui.dialogs import pages
@@ -74,7 +74,7 @@ class ProcessesTab(ListTab[ProcessEntry]):
         """Return the text of a cell."""
         tagged = item.process is not None and _process_id(item.process) in self._tagged
         text = displayable(rows.text(self.view.frame, item, column.key), self.view.glyphs)
-        return text, "warn" if tagged else ""
+        return text, "warn" if tagged else "dim" if nothing_is_read(self.view.frame) else ""
 
     def line(self, item: ProcessEntry, columns: Sequence[Column], width: int) -> list[TextRun]:
         """Draw a job over the full width, or the cells of a process."""
