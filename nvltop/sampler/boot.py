@@ -7,9 +7,7 @@ sixth of the memory of the worker. This module imports none of them.
 
 from __future__ import annotations
 
-import importlib
-import sys
-from types import ModuleType
+from nvltop.postponed import postpone
 
 POSTPONED = (
     "base64", "copy", "datetime", "glob", "inspect", "ipaddress", "locale", "selectors", "shlex", "shutil",
@@ -21,24 +19,7 @@ POSTPONED = (
 
 def main() -> None:
     """Run the worker, in which `POSTPONED` are imported when they are first used."""
-    for name in POSTPONED:
-        sys.modules.setdefault(name, postponed(name))
+    postpone(POSTPONED)
     from nvltop.sampler.worker import main as run
 
     run()
-
-
-def postponed(name: str) -> ModuleType:
-    """Return a module in place of `name` that imports it once an attribute of it is used (PEP 562).
-
-    `importlib.util.LazyLoader` would not do: at least up to Python 3.13 an `import` statement makes it load.
-    """
-    module = ModuleType(name)
-
-    def attribute_of_imported(attribute: str) -> object:
-        if sys.modules.get(name) is module:
-            del sys.modules[name]
-        return getattr(importlib.import_module(name), attribute)
-
-    module.__getattr__ = attribute_of_imported  # type: ignore[method-assign]
-    return module

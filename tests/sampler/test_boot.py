@@ -7,10 +7,11 @@ import sys
 
 PROGRAM = """
 import sys
+from nvltop.postponed import postpone
 from nvltop.sampler import boot
 for name in boot.POSTPONED:
     assert name not in sys.modules, name
-    sys.modules[name] = boot.postponed(name)
+postpone(boot.POSTPONED)
 import nvltop.sampler.worker, nvltop.sampler.sampler
 print(*(name for name in boot.POSTPONED if type(sys.modules[name].__spec__) is type(sys.__spec__)))
 import datetime, tempfile
