@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Final, cast
 
 LARGE_BYTES: Final = 1 << 16
 """Size from which a block is mapped on its own, so that its memory is returned when it is freed."""
@@ -30,12 +31,24 @@ def share_one_arena() -> None:
     _set_parameters({M_ARENA_MAX: 1})
 
 
+def return_free_pages() -> None:
+    """Return the free pages between smaller blocks to the system; this takes 0.2 ms."""
+    if trim := _function("malloc_trim"):
+        trim(0)
+
+
 def _set_parameters(values: Mapping[int, int]) -> None:
+    if mallopt := _function("mallopt"):
+        for parameter, value in values.items():
+            mallopt(parameter, value)
+
+
+@cache
+def _function(name: str) -> Callable[..., int] | None:
+    """Return a function of glibc; None if there is none."""
     try:
         from ctypes import CDLL
 
-        mallopt = CDLL(None).mallopt
+        return cast(Callable[..., int], CDLL(None)[name])
     except (ImportError, OSError, AttributeError):
-        return
-    for parameter, value in values.items():
-        mallopt(parameter, value)
+        return None

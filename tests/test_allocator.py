@@ -29,3 +29,25 @@ print(full - resident())
 def test_large_blocks_between_small_ones_are_returned_when_they_are_freed():
     run = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
     assert int(run.stdout) > 9_000_000
+
+
+FRAGMENTED = """
+from nvltop.allocator import return_free_pages
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096
+
+blocks = [bytes(10_000) for _ in range(2000)]
+stays = blocks[::10]
+del blocks
+before = resident()
+return_free_pages()
+print(before - resident())
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc")
+def test_free_pages_between_smaller_blocks_are_returned():
+    run = subprocess.run([sys.executable, "-c", FRAGMENTED], capture_output=True, text=True, check=True)
+    assert int(run.stdout) > 15_000_000

@@ -13,6 +13,7 @@ from dataclasses import replace
 from itertools import chain, groupby
 from typing import TYPE_CHECKING, Final, cast
 
+from nvltop.allocator import return_free_pages
 from nvltop.frozen import frozen, mutable
 from nvltop.model import (
     Inventory,
@@ -290,6 +291,8 @@ class FlightRecorder:
         while self._slices and (self.size > self._limit or self._slices[0].end_s < now_s - HELD_S):
             for item in self._slices.popleft().newest():
                 self._before.note(item)
+        # Packing and thinning leave a megabyte of them between smaller blocks.
+        return_free_pages()
 
     def _learn_inventories(self) -> Redactor:
         """Show the redactor the inventories in the order in which they came, and return it."""
