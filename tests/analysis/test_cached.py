@@ -49,7 +49,7 @@ def forget(root: Any) -> int:
             dropped += 1
         elif type(found).__module__.startswith("nvltop."):
             if isinstance(found, ErrorTable):
-                found._counts, found._due, found._sums = {}, dict(found._tracks), None
+                found._counts, found._due, found._sums = {}, dict(found._by_link()), None
             if isinstance(found, CounterTrack):
                 found._cached = None
             if isinstance(found, GpuTrack):

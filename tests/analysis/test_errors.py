@@ -187,6 +187,41 @@ def test_counts_that_are_the_same_object_are_counts_that_are_equal(steps):
         assert kept.sums(NONE_DOWN) == copied.sums(NONE_DOWN)
 
 
+COUNTS = st.lists(st.one_of(st.integers(0, 2), st.just(Missing("timed out"))), min_size=5, max_size=5)
+
+
+@given(st.lists(st.tuples(st.floats(0.1, 90.0), st.one_of(COUNTS, st.sampled_from(["restart", "fail"])))))
+def test_links_that_share_a_track_have_the_counts_of_a_table_of_their_own(steps):
+    """Counters whose counts have been equal share a track: no count of one link may show on another."""
+    table, own, now_s = ErrorTable(), [ErrorTable() for _ in range(5)], 100.0
+    for wait_s, step in steps:
+        now_s += wait_s
+        for one in (table, *own):
+            if step == "restart":
+                one.restart(now_s)
+            elif step == "fail":
+                one.fail(now_s, Missing("GPU is lost"))
+        if isinstance(step, list):
+            table.update(now_s, {"crc": tuple(step), "replay": (0,) * len(step)})
+            for one, count in zip(own, step, strict=True):
+                one.update(now_s, {"crc": (count,), "replay": (0,)})
+        expected = {link: counts for link, one in enumerate(own) for counts in one.at(now_s).values()}
+        assert table.at(now_s) == expected
+        assert len(set(map(id, table._tracks.get("crc", ())))) <= len(expected)
+
+
+def test_counters_that_stay_0_share_a_track_and_their_counts():
+    table = ErrorTable()
+    table.update(10.0, {"crc": (0,) * 36, "replay": (0,) * 36})
+    counts = table.at(10.0)
+    assert [len(set(map(id, tracks))) for tracks in table._tracks.values()] == [1, 1]
+    assert len(set(map(id, counts.values()))) == 1
+    table.update(15.0, {"crc": (0,) * 36, "replay": (*(0,) * 35, 1)})
+    assert [len(set(map(id, tracks))) for tracks in table._tracks.values()] == [1, 2]
+    assert [k["replay"].since_start for k in table.at(16.0).values()] == [0] * 35 + [1]
+    assert [k["replay"].since_start for k in counts.values()] == [0] * 36
+
+
 def test_the_errors_scenario(bench):
     b = bench("dgx-h100", "errors")
     b.interval_s = 1.0
