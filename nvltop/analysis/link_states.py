@@ -121,7 +121,7 @@ class LinkStateSummary:
 
     def limits(self, data: LinkCounters) -> Sequence[float]:
         """Return the limit of each counter in bytes/s, TX of every link, then RX; infinite if unknown."""
-        key = data.scope is Scope.GPU, len(data.tx_bytes)
+        key = data.scope is Scope.GPU, data.links
         limits = self._limits.get(key)
         if limits is None:
             limits = self._limits[key] = self._compute_limits(*key)
@@ -236,7 +236,7 @@ class LazyLinks(Sequence[Link]):
             return NOT_READ, NOT_READ, NOT_READ, NOT_READ
         if counters.scope is Scope.GPU:
             return NOT_PER_LINK, NOT_PER_LINK, NOT_PER_LINK, NOT_PER_LINK
-        n = len(counters.tx_bytes)
+        n = counters.links
         if i >= n:
             return NOT_READ, NOT_READ, NOT_READ, NOT_READ
         tx, rx = (self.rates[i], self.rates[n + i]) if len(self.rates) == 2 * n else (NOT_READ, NOT_READ)
@@ -269,7 +269,7 @@ def byte_totals_of(links: Sequence[Link]) -> tuple[Sequence[Maybe[int]], Sequenc
     counters, count = links.counters, len(links)
     if counters is None or counters.scope is Scope.GPU:
         return [NOT_READ] * count, [NOT_READ] * count
-    unread = [NOT_READ] * (count - len(counters.tx_bytes))
+    unread = [NOT_READ] * (count - counters.links)
     return [*counters.tx_bytes[:count], *unread], [*counters.rx_bytes[:count], *unread]
 
 

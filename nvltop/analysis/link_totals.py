@@ -28,7 +28,7 @@ def totals(
         return (rates[0], rates[1]) if len(rates) == 2 else (NOT_READ, NOT_READ)
     if not states.carrying:
         return NO_LINK_UP, NO_LINK_UP
-    n = len(counters.tx_bytes)
+    n = counters.links
     if len(rates) != 2 * n:
         return NOT_READ, NOT_READ
     if implausible:

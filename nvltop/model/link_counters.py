@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from struct import unpack
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from nvltop.frozen import frozen
 from nvltop.model.missing import Maybe, Missing, known
 
 T = TypeVar("T")
+BYTES: Final = 8
+"""Size of a packed number."""
 
 
 class Counter(str, Enum):
@@ -62,11 +65,27 @@ class LinkCounters(_Packed):
         """Return counters whose values are unpacked when they are first used.
 
         The process that reads them only sends them, and making integers of them took longer than the rest.
+        The process that shows them keeps those of some seconds, for which they take a fifth of the memory.
         """
         made: Any = LinkCounters.__new__(LinkCounters)
         made.counter, made.scope = counter, scope
         made.packed = counts, stamps
         return cast(LinkCounters, made)
+
+    @property
+    def links(self) -> int:
+        """Number of links, or 1 for `Scope.GPU`."""
+        return len(self.packed[0]) // (2 * BYTES) if hasattr(self, "packed") else len(self.tx_bytes)
+
+    def numbers(self) -> tuple[tuple[Maybe[int], ...], tuple[int, ...]]:
+        """Return TX of every link, then RX of every link, and the time stamps.
+
+        Unlike the attributes, they are not kept with an object that has them packed.
+        """
+        if hasattr(self, "packed"):
+            counts, stamps = self.packed
+            return unpack(f"{len(counts) // BYTES}Q", counts), unpack(f"{len(stamps) // BYTES}q", stamps)
+        return self.tx_bytes + self.rx_bytes, self.stamp_us
 
     def total_bytes(self) -> int:
         """Return the sum of the counters that were read."""
@@ -90,7 +109,6 @@ class LinkCounters(_Packed):
             # Python calls this for what has not been set.
             if name not in ("tx_bytes", "rx_bytes", "stamp_us"):
                 raise AttributeError(name)
-            counts, stamps = self.packed
-            self.tx_bytes, self.rx_bytes = split_tx_rx(tuple(memoryview(counts).cast("Q")))
-            self.stamp_us = tuple(memoryview(stamps).cast("q"))
+            values, self.stamp_us = self.numbers()
+            self.tx_bytes, self.rx_bytes = split_tx_rx(values)
             return object.__getattribute__(self, name)

@@ -34,31 +34,31 @@ class CounterColumns:
 
     def __init__(self, shape: LinkCounters) -> None:
         """Take the first counters, whose shape is that of all; `add` adds them."""
-        self._shape = shape
-        values = shape.tx_bytes + shape.rx_bytes
+        values, stamps_us = shape.numbers()
+        directions = values[: shape.links], values[shape.links :]
+        self._kind = shape.counter, shape.scope
+        self._shapes = [_shape_of(direction) for direction in directions]
         self._missing = [(place, value) for place, value in enumerate(values) if isinstance(value, Missing)]
-        directions = _known(shape.tx_bytes), _known(shape.rx_bytes)
-        self._parts = _Part(directions, -KIB), _Part((len(shape.stamp_us),), -1)
+        self._parts = _Part([shape.count(None) for shape in self._shapes], -KIB), _Part([len(stamps_us)], -1)
 
     def add(self, data: LinkCounters) -> bool:
         """Add counters, unless their shape differs or one has over 63 bits; return whether it did."""
-        shape = self._shape
-        if (
-            data.counter is not shape.counter
-            or data.scope is not shape.scope
-            or len(data.tx_bytes) != len(shape.tx_bytes)
-            or len(data.rx_bytes) != len(shape.rx_bytes)
-            or len(data.stamp_us) != len(shape.stamp_us)
-        ):
+        links, received = map(len, self._shapes)
+        if (data.counter, data.scope) != self._kind or data.links != links:
             return False
         counters, stamps = self._parts
         if not self._missing and hasattr(data, "packed"):
             counts, stamps_us = data.packed
+            sizes = len(counts), len(stamps_us)
+            if sizes != (BYTES * counters.width, BYTES * stamps.width):
+                return False
             if not counts[BYTES - 1 :: BYTES].isascii():
                 return False  # one has 64 bits
-            counters.numbers.frombytes(counts)
-            stamps.numbers.frombytes(stamps_us)
+            counters.rows.append(counts)
+            stamps.rows.append(stamps_us)
             return True
+        if len(data.rx_bytes) != received or len(data.stamp_us) != stamps.width:
+            return False
         values: tuple[Any, ...] = data.tx_bytes + data.rx_bytes
         if self._missing:
             if any(values[place] != missing for place, missing in self._missing):
@@ -70,17 +70,15 @@ class CounterColumns:
             return False
         if len(numbers) != counters.width or not numbers:
             return False
-        counters.numbers += numbers
-        stamps.numbers += times
+        counters.rows.append(numbers.tobytes())
+        stamps.rows.append(times.tobytes())
         return True
 
     def pack(self, numbers: Numbers) -> Any:
         """Return the shape of the rows as a JSON value, while their numbers are put to `numbers`."""
-        shape, counters = self._shape, self._parts[0]
-        directions = map(_shape_of, (shape.tx_bytes, shape.rx_bytes))
-        rows = len(counters.numbers) // counters.width
-        parts = [part.pack(rows, numbers) for part in self._parts]
-        return [shape.counter.value, shape.scope.value, *directions, rows, parts]
+        counter, scope = self._kind
+        parts = [part.pack(numbers) for part in self._parts]
+        return [counter.value, scope.value, *self._shapes, len(self._parts[0].rows), parts]
 
 
 class _Part:
@@ -90,9 +88,10 @@ class _Part:
         """Begin without any. The mean increment of a group is rounded by the mask `unit`."""
         self._widths, self._unit = [width for width in widths if width], unit
         self.width = sum(widths)
-        self.numbers = array("q")
+        self.rows: list[bytes] = []
+        """Numbers of 64 bits."""
 
-    def pack(self, rows: int, numbers: Numbers) -> list[Any]:
+    def pack(self, numbers: Numbers) -> list[Any]:
         """Put the first row, the means and what is left; return the widths and the least means.
 
         If an increment is out of range, return the numbers.
@@ -100,10 +99,10 @@ class _Part:
         width = self.width
         if not width:
             return []
-        raw = self.numbers.tobytes()
+        raw = b"".join(self.rows)
         steps, bias = _steps(raw, width)
         if steps is None:
-            return [self.numbers.tolist()]
+            return [array("q", raw).tolist()]
         numbers.extend(raw[: BYTES * width])
         columns, leasts, means = array("Q", steps), [], []
         begin = 0
@@ -182,10 +181,6 @@ def unpack(
         )
 
     return rows, repeat(1), counters
-
-
-def _known(values: Sequence[object]) -> int:
-    return sum(not isinstance(value, Missing) for value in values)
 
 
 def _shape_of(values: Sequence[Maybe[int]]) -> list[str | None]:

@@ -11,13 +11,11 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Sequence
 from itertools import repeat
-from struct import iter_unpack
-from typing import Any, Final
+from typing import Any
 
 from nvltop.model import Counter, LinkCounters, Scope
+from nvltop.model.link_counters import BYTES
 from nvltop.wire.schema import MAX_LIST, CodecError
-
-BYTES: Final = 8
 
 Shape = tuple[Counter, Scope, int, int]
 """What is counted, and the numbers of links and of time stamps."""
@@ -87,16 +85,8 @@ def decode_links(
     if not _is_shape(covers, links, stamps):
         raise CodecError("a wrong number of links")
     counts, stamps_us = numbers.take(2 * links * length), numbers.take(stamps * length)
-    rows = iter_unpack(f"{links}Q", counts)
-    times: Iterable[tuple[int, ...]] = iter_unpack(f"{stamps}q", stamps_us) if stamps else repeat(())
-    pairs = zip(rows, rows, strict=True)
-    found: list[Any] = [
-        LinkCounters(kind, covers, tx, rx, us) for (tx, rx), us in zip(pairs, times, strict=stamps > 0)
-    ]
-    # The flight recorder keeps them in this form.
-    for each, *packed in zip(found, _rows(counts, 2 * links), _rows(stamps_us, stamps), strict=False):
-        each.packed = tuple(packed)
-    return found
+    rows = zip(_rows(counts, 2 * links), _rows(stamps_us, stamps), strict=stamps > 0)
+    return [LinkCounters.of_packed(kind, covers, *packed) for packed in rows]
 
 
 def _rows(numbers: memoryview, width: int) -> Iterable[bytes]:
