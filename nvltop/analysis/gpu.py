@@ -14,7 +14,7 @@ from nvltop.analysis.link_states import UNREAD_PART, LazyLinks, LinkStateSummary
 from nvltop.analysis.link_totals import peer_traffic, totals
 from nvltop.analysis.nan import or_nan
 from nvltop.analysis.rate_tracker import RateTracker
-from nvltop.analysis.rates import RateSpan
+from nvltop.analysis.rates import RateSpan, packed_rates
 from nvltop.analysis.refresh import RefreshPeriod
 from nvltop.analysis.rolling_share import RollingShare
 from nvltop.analysis.throttling import ThrottleTimes
@@ -79,6 +79,8 @@ class GpuTrack:
     _states: LinkStates | None = None
     _counters: LinkCounters | None = None
     _rates: tuple[Maybe[float], ...] = ()
+    _packed_rates: Sequence[Maybe[float]] = ()
+    """The same for what keeps them for some time."""
     _implausible: Mapping[int, float] = field(default_factory=dict)
     _cached_totals: tuple[Maybe[float], Maybe[float]] | None = None
     """TX and RX of all links; None if rates, link states or counters have changed since."""
@@ -186,6 +188,7 @@ class GpuTrack:
             self._settle()
             if span.rates is not self._rates or span.implausible is not self._implausible:
                 self._rates, self._implausible = span.rates, span.implausible
+                self._packed_rates = packed_rates(span.rates)
                 self._cached_totals = None
             self._span = self._unsettled = (span.start_s, span.end_s)
         return bool(spans)
@@ -199,7 +202,7 @@ class GpuTrack:
             return
         (start_s, end_s), self._unsettled = self._unsettled, None
         tx, rx = self._totals
-        span = LinkSpan(start_s, end_s, tx, rx, self._rates)
+        span = LinkSpan(start_s, end_s, tx, rx, self._packed_rates)
         self._spans.append(span)
         if end_s > start_s:
             self._means.add(span)

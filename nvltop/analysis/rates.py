@@ -7,13 +7,14 @@ the counter counted.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 from functools import cache
 from itertools import repeat
 from operator import sub, truediv
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 from nvltop.frozen import mutable
 from nvltop.model import Maybe, Missing, known
@@ -128,6 +129,14 @@ class CounterSample:
             return bool(min(map(sub, self.values, before.values)) < 0)
         both = zip(before.values, self.values, strict=True)
         return any(b < a for a, b in both if isinstance(a, int) and isinstance(b, int))
+
+
+def packed_rates(rates: Sequence[Maybe[float]]) -> Sequence[Maybe[float]]:
+    """Return rates in a third of the memory, or as they are if one is missing."""
+    try:
+        return array("d", cast(Sequence[float], rates))
+    except TypeError:
+        return rates
 
 
 def join_spans(spans: list[RateSpan]) -> list[RateSpan]:

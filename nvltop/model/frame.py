@@ -128,7 +128,7 @@ class LinkSpan:
     tx_bytes_per_s: Maybe[float]
     """TX rate of all links."""
     rx_bytes_per_s: Maybe[float]
-    rates: tuple[Maybe[float], ...]
+    rates: Sequence[Maybe[float]]
     """Rate of each counter in bytes/s: TX of every link, then RX; two entries for `Scope.GPU`."""
 
 

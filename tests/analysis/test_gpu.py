@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 
 import pytest
 from hypothesis import given
@@ -68,6 +69,17 @@ def test_a_link_that_goes_down_leaves_no_gap_in_the_traffic():
     assert [span.tx_bytes_per_s for span in g.spans[1:]] == [23.0, 20.0]
     assert [moved.tx_bytes_per_s for moved in node.track.moved[1:]] == [23.0, 20.0]
     assert g.nvlink.recent_s == 2.0
+
+
+def test_spans_keep_their_rates_in_eight_bytes_each():
+    """There are 32 of them for each GPU, and a window of a step has more."""
+    node = Node()
+    node.count(0, 0, 0)
+    node.count(5, 7, 11)
+    node.count(Missing("not active"), 17, 21)
+    _, known, unread = node.frame().spans
+    assert (type(known.rates), *known.rates) == (array, 5.0, 7.0, 11.0, 0.0, 0.0, 0.0)
+    assert tuple(unread.rates)[:3] == (Missing("not active"), 10.0, 10.0)
 
 
 def test_rates_of_links_are_not_those_of_the_gpu_when_other_counters_are_read():
