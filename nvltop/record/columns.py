@@ -40,7 +40,8 @@ class Numbers:
         raw, planes = bytearray(BYTES * count), zlib.decompress(packed) if count else b""
         for place in range(BYTES):
             raw[place::BYTES] = planes[place * count : (place + 1) * count]
-        self._numbers = array("Q", bytes(raw))
+        self._numbers = array("Q")
+        self._numbers.frombytes(raw)
         self._taken = 0
         self._put = bytearray()
         """Those that were put, 64 bits each: a block that is mapped on its own and returned afterwards."""
@@ -61,6 +62,11 @@ class Numbers:
     def take(self, count: int, least: int) -> list[int]:
         """Return the next `count` numbers, whose least one is `least`."""
         return list(map(add, self._next(count), repeat(least)))
+
+    def take_sums(self, count: int, least: int, width: int) -> list[int]:
+        """Return the sum of each column of the next `count` rows of numbers, whose least one is `least`."""
+        rows = self._next(count * width)
+        return [sum(rows[column::width]) + count * least for column in range(width)]
 
     def take_floats(self, count: int) -> list[float]:
         """Return the next `count` numbers as the floats whose bytes were put."""

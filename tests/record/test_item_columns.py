@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from itertools import groupby
 
 import pytest
@@ -108,6 +109,7 @@ def test_counters_of_any_size_and_shape(sweeps):
     ]
     assert list(unpack(packed(items))) == items
     assert list(unpack(packed(Receiver().feed(Packer().pack(items))))) == items
+    assert all(unpack_newest(packed(items[:end])) == [items[end - 1]] for end in range(1, len(items) + 1))
 
 
 counters = st.integers(0, 2**64 - 1) | st.integers(2**62, 2**62 + 2**40)
@@ -131,6 +133,27 @@ def test_counters_that_grow_or_begin_again(links, stamp_us):
     assert came == items
     assert list(unpack(packed(came))) == items
     assert list(unpack(packed([*items, *came, *items]))) == items * 3
+    newest = {item.gpu: item for item in items}
+    assert {item.gpu: item for item in unpack_newest(packed([*items, *came]))} == newest
+
+
+def test_the_newest_counters_are_unpacked_in_little_memory():
+    """A slice is opened when it is dropped: what that takes is never given back."""
+    sweeps = [tuple(10**13 + (t * link << 26) for link in range(9, 45)) for t in range(1, 60)]
+    items = [
+        Reading(f"GPU-{gpu}", t, t, 1e9 + t, LinkCounters(Counter.RAW, Scope.LINK, sweep, sweep, sweep * 2))
+        for t, sweep in enumerate(sweeps)
+        for gpu in range(8)
+    ]
+    whole = packed(items)
+    tracemalloc.start()
+    try:
+        newest = unpack_newest(whole)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert newest == items[-8:]
+    assert peak < 3_000_000  # as integers they would take 4 MB, which are spread over many pages
 
 
 def test_gpus_are_packed_together_whatever_they_lack():
