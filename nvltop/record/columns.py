@@ -76,9 +76,10 @@ class Numbers:
         self._taken += count
         return self._numbers[self._taken - count : self._taken]
 
-    def pack(self) -> bytes:
+    def pack(self, level: int) -> bytes:
         """Return the numbers compressed, the bytes of one weight together: the high ones are mostly 0."""
-        return deflated(self._put[place::BYTES] for place in range(BYTES)) if self._put else b""
+        planes = (self._put[place::BYTES] for place in range(BYTES))
+        return deflated(planes, level) if self._put else b""
 
 
 def transpose(values: Sequence[Any], numbers: Numbers) -> Any:

@@ -37,7 +37,7 @@ def compressor(path: Path) -> Compress:
     return bytes
 
 
-def deflated(parts: Iterable[bytes | bytearray], level: int = 1) -> bytes:
+def deflated(parts: Iterable[bytes | bytearray], level: int) -> bytes:
     """Return data, which may come in parts, compressed with little memory, for `zlib.decompress`.
 
     The buffers of `zlib.compress`, 270 kB, are mapped and cleared in each call, 0.1 ms.

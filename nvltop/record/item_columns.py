@@ -38,6 +38,8 @@ MAX_ITEMS: Final = 1 << 15
 """Number of items that fit."""
 US: Final = 10**6
 LEVEL: Final = 4
+QUICK_LEVEL: Final = 1
+"""Level at which numbers are compressed that are soon dropped."""
 _times_of: Final = attrgetter("start_s", "end_s", "wall_s")
 _JSON: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
@@ -133,8 +135,8 @@ class ItemColumns:
         self._numbers[key] = number = len(self._streams) - 1
         return number
 
-    def pack(self) -> Packed:
-        """Return the items packed; more can be added afterwards."""
+    def pack(self, level: int = QUICK_LEVEL) -> Packed:
+        """Return the items packed, their numbers at a level of zlib; more can be added afterwards."""
         if not self._order:
             return ()
         numbers = Numbers()
@@ -150,7 +152,7 @@ class ItemColumns:
             packed = its[0].pack(numbers) if has_counters else _pack_bodies(its, numbers)
             streams.append([which, [self._abouts[number] for number in which], has_counters, packed])
         text = _JSON.encode([len(self._order), min(self._order), times, streams, len(numbers)])
-        return deflated([text.encode()], LEVEL), numbers.pack()
+        return deflated([text.encode()], LEVEL), numbers.pack(level)
 
 
 def _pack_times(times: array[float], numbers: Numbers) -> list[Any]:

@@ -88,7 +88,7 @@ values = st.recursive(
 def test_columns_round_trip(column):
     put = Numbers()
     shape = json.loads(json.dumps(transpose(column, put), allow_nan=False))
-    assert restore(shape, len(column), Numbers(put.pack(), len(put))) == column
+    assert restore(shape, len(column), Numbers(put.pack(1), len(put))) == column
 
 
 @pytest.mark.parametrize(
