@@ -1,8 +1,8 @@
 """What nvltop costs: `python tests/benchmark --help`.
 
-Everything is measured from outside, on the real program in a real pseudo-terminal. Machines are noisy:
-compare figures of one run, or of two runs one after the other (`--save`, then `--against`). Only `--guard`
-counts instead of measuring, and is the same everywhere.
+Most is measured from outside, on the real program in a real pseudo-terminal. Machines are noisy: compare
+figures of one run, or of two runs one after the other (`--save`, then `--against`). `--stages` and `--memory`
+run the code on a simulated clock. Only `--guard` counts instead of measuring, and is the same everywhere.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--program", action="append", default=[], metavar="COMMAND", help="beside another")
     parser.add_argument("--scale", action="store_true", help="only: cost per link and row on larger nodes")
     parser.add_argument("--stages", action="store_true", help="only: CPU time of both processes by stage")
+    parser.add_argument("--memory", metavar="HOURS", help="only: memory after simulated hours, as in 1,24,48")
     parser.add_argument("--guard", action="store_true", help="only: fail if a count has grown (guard.json)")
     parser.add_argument("--accept", action="store_true", help="with --guard: write the counts of now into it")
     parser.add_argument("--save", type=Path, metavar="FILE", help="write the results as JSON")
@@ -102,6 +103,13 @@ def main() -> None:
         from stages import stages
 
         print(stages(options.node, options.loads.split(",")[0]))
+        return
+    if options.memory:
+        from memory import memory
+
+        memory(
+            options.node, options.loads.split(",")[0], [float(hours) for hours in options.memory.split(",")]
+        )
         return
     print(f"{platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}, 4 Hz")
     if options.scale:

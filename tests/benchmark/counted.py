@@ -13,7 +13,7 @@ import itertools
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import CodeType, SimpleNamespace
 from typing import Any, Protocol
@@ -115,31 +115,13 @@ def read(
     calls, warm_calls = Calls(), Counter[str]()
     meter = meter or calls
 
-    def send(*items: Item) -> None:
-        sent.append((clock.now, list(items)))
-
     def warm() -> None:
         warm_calls.update(library.calls)
         meter.begin()
 
-    stop: Any = Stop(clock, WARM_S, WARM_S + READ_S, warm)
-    nics, tasks = NicMonitor(SimulatedNics(library), send), TaskThreads(send, stop)
-    watch, job = CallTracker(), WorkerConfig(0, 0, interval_s, (node, scenario))
-    requested = RequestedInterval(interval_s)
-    sampler = Sampler(job, session.new_session(watch), watch, send, stop, requested, nics, tasks)
-    sampler.open()
-    sampler._inventory_due = sampler._refresh._traffic = stop
-    one = PollThread([reader.device.uuid for reader in sampler._session.readers])
-    for poll_threads in (sampler._fast, sampler._slow, sampler._processes):
-        poll_threads._threads = [one]
-    threads: tuple[Callable[[], None], ...] = (
-        lambda: sampler.read_fast(one),
-        lambda: sampler._slow._work(one), lambda: sampler._processes._work(one),
-        lambda: tasks.run_alone(nics.task()), lambda: tasks.run_alone(sampler._cost.task()),
-        sampler.watch_inventory, sampler._refresh.run,
-    )  # fmt: skip
+    stop = Stop(clock, WARM_S, WARM_S + READ_S, warm)
     counted = Counter[str]()
-    for thread in threads:
+    for thread in reading_threads(library, (node, scenario), clock, interval_s, stop, sent):
         clock.now = BEGIN_S
         thread()
         meter.end()
@@ -152,6 +134,37 @@ def read(
     for at_s in itertools.takewhile(lambda s: s < WARM_S + READ_S, itertools.count(BEGIN_S + HOST_S, HOST_S)):
         sent.append((at_s, [Reading(None, at_s, at_s, WALL_S + at_s, host.data)]))
     return sorted(sent, key=lambda s: s[0])
+
+
+def reading_threads(
+    library: simulated.Library,
+    demo: tuple[str, str],
+    clock: Clock,
+    interval_s: float,
+    waits_on: Stop,
+    sent: Sent,
+) -> tuple[Callable[[], None], ...]:
+    """Return the loops of the reading process, which add to `sent` and end with `waits_on`."""
+
+    def send(*items: Item) -> None:
+        sent.append((clock.now, list(items)))
+
+    stop: Any = waits_on
+    nics, tasks = NicMonitor(SimulatedNics(library), send), TaskThreads(send, stop)
+    watch, job = CallTracker(), WorkerConfig(0, 0, interval_s, demo)
+    requested = RequestedInterval(interval_s)
+    sampler = Sampler(job, session.new_session(watch), watch, send, stop, requested, nics, tasks)
+    sampler.open()
+    sampler._inventory_due = sampler._refresh._traffic = stop
+    one = PollThread([reader.device.uuid for reader in sampler._session.readers])
+    for poll_threads in (sampler._fast, sampler._slow, sampler._processes):
+        poll_threads._threads = [one]
+    return (
+        lambda: sampler.read_fast(one),
+        lambda: sampler._slow._work(one), lambda: sampler._processes._work(one),
+        lambda: tasks.run_alone(nics.task()), lambda: tasks.run_alone(sampler._cost.task()),
+        sampler.watch_inventory, sampler._refresh.run,
+    )  # fmt: skip
 
 
 def pack(
@@ -223,7 +236,7 @@ class Arrived:
 
 def draw(
     tab: str,
-    bursts: list[tuple[float, bytes]],
+    bursts: Iterable[tuple[float, bytes]],
     clock: Clock,
     counts: Counts,
     interval_s: float = INTERVAL_S,

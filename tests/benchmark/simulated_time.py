@@ -41,15 +41,15 @@ class Stop:
     """What threads wait on, until it ends them; `warm` is called once the warm-up is over."""
 
     def __init__(self, clock: Clock, warm_s: float, ends_s: float, warm: Callable[[], None]) -> None:
-        self._clock, self._warm_s, self._ends_s, self._warm = clock, warm_s, ends_s, warm
+        self._clock, self._warm_s, self.ends_s, self._warm = clock, warm_s, ends_s, warm
 
     def is_set(self) -> bool:
-        return self._clock.now >= self._ends_s
+        return self._clock.now >= self.ends_s
 
     def wait(self, seconds: float | None = None) -> bool:
         """Let time pass; without a limit until the end, since nothing else sets this."""
         before_s = self._clock.now
-        self._clock.now = self._ends_s if seconds is None else before_s + seconds
+        self._clock.now = self.ends_s if seconds is None else before_s + seconds
         if before_s < self._warm_s <= self._clock.now:
             self._warm()
         return self.is_set()
