@@ -162,13 +162,13 @@ class GpuTrack:
             period, self._rate_tracker = self._rate_tracker.period, RateTracker()
             if period:
                 self._rate_tracker.learn(period)
-        if before is None or before.scope is not data.scope or before.links != data.links:
+        values, stamps_us = data.numbers()
+        if before is None or before.scope is not data.scope or len(values) != len(self._rates):
             self._cached_totals = None
         self._counters = data
-        values, stamps_us = data.numbers()
         if self._problem in LOST_REASONS and any(map(known, values)):
             self._problem = None  # it is back; its gauges are read less often
-        limits = self._summary.limits(data)
+        limits = self._summary.limits(data.scope, len(values) // 2)
         return self._add_spans(
             self._rate_tracker.update(reading.start_s, values, stamps_us, limits, interval_s)
         )

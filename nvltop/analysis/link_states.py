@@ -119,9 +119,9 @@ class LinkStateSummary:
         """Return the indices of the links in a state."""
         return self.by_state.get(state, NO_LINKS)
 
-    def limits(self, data: LinkCounters) -> Sequence[float]:
+    def limits(self, scope: Scope, links: int) -> Sequence[float]:
         """Return the limit of each counter in bytes/s, TX of every link, then RX; infinite if unknown."""
-        key = data.scope is Scope.GPU, data.links
+        key = scope is Scope.GPU, links
         limits = self._limits.get(key)
         if limits is None:
             limits = self._limits[key] = self._compute_limits(*key)
