@@ -30,7 +30,6 @@ from nvltop.analysis.health.outliers import (
     Settled,
     SettledErrors,
 )
-from nvltop.analysis.link_states import errors_by_link
 from nvltop.analysis.uptime import DAY_S, counted_s
 from nvltop.frozen import mutable
 from nvltop.model import GpuFrame, known
@@ -75,9 +74,9 @@ class _Count(NamedTuple):
 
 @mutable
 class ErrorRates:
-    """The links of the node whose rate stands out, cached until a counter changes or a minute has passed."""
+    """The links of the node whose rate stands out, cached until a count changes or a minute has passed."""
 
-    _seen: tuple[object, ...] = ()
+    _seen: tuple[Settled, ...] = ()
     _at_s: float = 0.0
     _found: list[FastLink] = field(default_factory=list)
 
@@ -87,10 +86,10 @@ class ErrorRates:
 
     def find(self, gpus: Sequence[GpuFrame], settled: SettledErrors, now_s: float) -> list[FastLink]:
         """Return the links whose rate stands out at `now_s` (CLOCK_MONOTONIC), the highest rate first."""
-        errors = tuple(errors_by_link(g.links) for g in gpus)
-        same = len(errors) == len(self._seen) and all(a is b for a, b in zip(errors, self._seen, strict=True))
+        now = tuple([settled.of_gpu(g) for g in gpus])
+        same = len(now) == len(self._seen) and all(a is b for a, b in zip(now, self._seen, strict=True))
         if not same or self.due(now_s):
-            self._seen, self._at_s, self._found = errors, now_s, _find(gpus, settled)
+            self._seen, self._at_s, self._found = now, now_s, _find(gpus, settled)
         return self._found
 
 

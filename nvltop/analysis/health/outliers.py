@@ -61,7 +61,7 @@ Settled: TypeAlias = "dict[str, list[tuple[int, int, ErrorCount]]]"
 
 
 class SettledErrors:
-    """The counts of each GPU that rules compare, cached until one of its counters changes."""
+    """The counts of each GPU that rules compare; the same object until one of them changes."""
 
     def __init__(self) -> None:
         self._of: dict[str, tuple[ErrorsByLink, Settled]] = {}
@@ -70,13 +70,18 @@ class SettledErrors:
         """Return the GPUs of each model, each with its counts of the kinds in `OUTLIER_KINDS`."""
         models: dict[object, list[tuple[GpuFrame, Settled]]] = {}
         for g in gpus:
-            models.setdefault(g.gpu.name, []).append((g, self._settled(g)))
+            models.setdefault(g.gpu.name, []).append((g, self.of_gpu(g)))
         return list(models.values())
 
-    def _settled(self, g: GpuFrame) -> Settled:
+    def of_gpu(self, g: GpuFrame) -> Settled:
+        """Return the counts of a GPU of the kinds in `OUTLIER_KINDS`."""
         errors, kept = errors_by_link(g.links), self._of.get(g.gpu.uuid)
         if kept is None or kept[0] is not errors:
-            kept = self._of[g.gpu.uuid] = errors, _settled_counts(errors)
+            counts = _settled_counts(errors)
+            # A counter that increased is another object each second, because of its age.
+            if kept and _are_same(counts, kept[1]):
+                counts = kept[1]
+            kept = self._of[g.gpu.uuid] = errors, counts
         return kept[1]
 
 
@@ -90,16 +95,28 @@ def _settled_counts(errors: ErrorsByLink) -> Settled:
     return counts
 
 
+def _are_same(now: Settled, before: Settled) -> bool:
+    """Return whether two sets of counts would be compared alike; the time since a reset grows."""
+    return all(
+        len(counts) == len(before[kind])
+        and all(
+            total == old_total and link == old_link and error.reset_s is None and old.reset_s is None
+            for (total, link, error), (old_total, old_link, old) in zip(counts, before[kind], strict=True)
+        )
+        for kind, counts in now.items()
+    )
+
+
 @mutable
 class Outliers:
-    """The outliers of the node, cached until a counter changes."""
+    """The outliers of the node, cached until a count changes."""
 
-    _seen: tuple[object, ...] = ()
+    _seen: tuple[Settled, ...] = ()
     _found: list[Outlier] = field(default_factory=list)
 
     def find(self, gpus: Sequence[GpuFrame], settled: SettledErrors) -> list[Outlier]:
         """Return the outliers among the links of each GPU model."""
-        now = tuple(errors_by_link(g.links) for g in gpus)
+        now = tuple([settled.of_gpu(g) for g in gpus])
         if len(now) != len(self._seen) or any(a is not b for a, b in zip(now, self._seen, strict=True)):
             self._seen, self._found = now, _find(gpus, settled)
         return self._found
