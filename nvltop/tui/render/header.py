@@ -96,7 +96,8 @@ def _nvlink(view: ViewState, room: int) -> TextRun:
     gpus = [
         (g.state, g.stale and g.read_age_s, g.nvlink.links_up, g.nvlink.counter, g.fabric) for g in frame.gpus
     ]
-    inputs = frame.inventory, frame.findings, frame.tick.not_reading, gpus
+    # A finding about errors is another one each second, because of its age: only its rule counts here.
+    inputs = frame.inventory, [f.rule for f in frame.findings], frame.tick.not_reading, gpus
     text = view.cache.parts.get("nvlink", inputs, lambda: nvlink_line(frame))
     return text if len(text) <= room else text.replace(" links up", " up"), ""
 
