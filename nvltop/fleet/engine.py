@@ -195,7 +195,7 @@ class FleetEngine:
             return
         intervals = []
         for one in series[: 10 * PROBED_NODES]:
-            times = [moment for moment, _ in one.points]
+            times = sorted(moment for moment, _ in one.points)
             gaps = [b - a for a, b in pairwise(times)]
             if len(gaps) > 1:
                 intervals.append(median(gaps))

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from nvltop.fleet import json as fleet_json
 from nvltop.fleet import text
 from nvltop.fleet.engine import FleetEngine
+from nvltop.fleet.prometheus import MAX_TIME_S
 from nvltop.fleet.queries import PRESENCE, VALUE_LABEL
 from nvltop.fleet.source import Answer, FleetError, Query, Sample, Series
+from nvltop.model import known
 from nvltop.tui.fleet import detail_rows, head, node_rows
 from nvltop.tui.fleet.view_state import FleetViewState
 
@@ -33,7 +35,9 @@ NUMBERS = st.one_of(
     st.floats(allow_nan=False, allow_infinity=False),
 )
 SAMPLES = st.lists(st.builds(Sample, LABELS, NUMBERS), max_size=40)
-POINTS = st.lists(st.tuples(NUMBERS, NUMBERS), max_size=5).map(tuple)
+TIMES = st.floats(0, MAX_TIME_S)
+"""All times that the client lets pass, in any order."""
+POINTS = st.lists(st.tuples(TIMES, NUMBERS), max_size=5).map(tuple)
 SERIES = st.lists(st.builds(Series, LABELS, POINTS), max_size=6)
 
 
@@ -83,6 +87,7 @@ def test_any_answer_can_be_shown(samples, series, time_s, dcgm, failing):
     for _ in range(2):
         view = engine.refresh()
         json.loads(fleet_json.render(view))
+        assert not known(view.scrape_interval_s) or view.scrape_interval_s >= 0.0
         assert text.render(view).splitlines()
         state = FleetViewState(fleet=view, received_s=1.0, now_s=2.0)
         for width in (80, 200):
