@@ -152,7 +152,8 @@ def settled_count(error: ErrorCount) -> int | None:
     if not known(error.total) or error.total in SATURATED:
         return None
     rose = error.since_start if error.minutes and known(error.since_start) else 0
-    return error.total - rose
+    # A counter that was reset may have increased by more than its count before that.
+    return max(0, error.total - rose)
 
 
 def watched_note(error: ErrorCount) -> str:

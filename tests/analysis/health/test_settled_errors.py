@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from nvltop.analysis.health.error_rates import ErrorRates
 from nvltop.analysis.health.outliers import Outliers, SettledErrors
 from nvltop.analysis.link_states import errors_by_link
@@ -46,3 +48,26 @@ def test_what_is_found_is_what_a_first_comparison_finds(bench):
         assert outliers.find(gpus, settled) == Outliers().find(gpus, fresh)
         kept = [(f.gpu, f.link, f.kind, f.total) for f in rates.find(gpus, settled, now_s)]
         assert kept == [(f.gpu, f.link, f.kind, f.total) for f in ErrorRates().find(gpus, fresh, now_s)]
+
+
+def errors_of(lib, gpu, link, total):
+    """Let the counter of receive errors of one more link be `total`."""
+    others = lib.machine.errors
+    lib.machine.errors = lambda g, n, kind, t: (
+        total(t) if (g, n, kind) == (gpu, link, "rcv") else others(g, n, kind, t)
+    )
+
+
+def test_errors_before_a_reset_do_not_lower_the_counts_that_are_compared(bench):
+    """A counter that rose by 30 falls to 0, while that of another link stays at 12 from the beginning."""
+    b = bench("hgx-b200")
+    b.interval_s = 1.0
+    grow(b.library, lambda t: 30 if 5 <= t < 10 else 0)
+    errors_of(b.library, 2, 5, lambda t: 12)
+    b.run(20)
+    frame = b.frame()
+    error = frame.gpus[1].links[0].errors["rcv"]
+    assert (error.total, error.since_start) == (0, 30)
+    gpus = [replace(g, uptime_s=8 * 3600.0) for g in frame.gpus]
+    fast = ErrorRates().find(gpus, SettledErrors(), frame.tick.mono_s)
+    assert [(f.gpu, f.link, f.total) for f in fast] == [(frame.gpus[2].gpu.uuid, 5, 12)]
