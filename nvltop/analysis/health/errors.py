@@ -285,9 +285,12 @@ def _outlier(rule_input: RuleInput, g: GpuFrame, found: Outlier) -> Claim:
     error = counters(g.links)[link][kind]
     total = or_none(error.total) or found.total
     since = rule_input.up_since
-    period = (
-        f" in the {age(rule_input.tick.wall_s - since[0])} since {since[1]}" if since else " in its lifetime"
-    )
+    if error.reset_s is not None:
+        period = f" in the {age(error.reset_s)} since a reset of the counter"
+    elif since:
+        period = f" in the {age(rule_input.tick.wall_s - since[0])} since {since[1]}"
+    else:
+        period = " in its lifetime"
     return Claim(
         rule="link-outlier",
         gpu=g.gpu.uuid,

@@ -157,5 +157,7 @@ def settled_count(error: ErrorCount) -> int | None:
 
 
 def watched_note(error: ErrorCount) -> str:
-    """Return how many of the errors of a link nvltop saw, if any."""
+    """Return how many errors of a counter nvltop saw, if any; empty after a reset."""
+    if error.reset_s is not None:  # what it saw includes errors that are no longer in the count
+        return ""
     return f", {error.since_start} of them while nvltop watched" if or_none(error.since_start) else ""

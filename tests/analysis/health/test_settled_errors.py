@@ -71,3 +71,15 @@ def test_errors_before_a_reset_do_not_lower_the_counts_that_are_compared(bench):
     gpus = [replace(g, uptime_s=8 * 3600.0) for g in frame.gpus]
     fast = ErrorRates().find(gpus, SettledErrors(), frame.tick.mono_s)
     assert [(f.gpu, f.link, f.total) for f in fast] == [(frame.gpus[2].gpu.uuid, 5, 12)]
+
+
+def test_an_outlier_whose_counter_was_reset_states_the_time_since_the_reset(bench):
+    """The counter rises by 400 before it is reset, which are not a part of the 300 after that."""
+    b = bench("hgx-b200")
+    b.interval_s = 1.0
+    errors_of(b.library, 1, 0, lambda t: 100 if t < 5 else 500 if t < 10 else 300)
+    b.run(20)
+    b.interval_s = 60.0
+    b.run(45 * 60.0)
+    [outlier] = [f for f in b.frame().findings if f.rule == "link-outlier"]
+    assert "300 receive errors in the 45m since a reset of the counter, the other" in outlier.summary
