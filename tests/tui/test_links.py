@@ -70,6 +70,17 @@ def test_a_fault_and_what_is_not_connected_differ(view):
         assert fault.reverse if name == "monochrome" else fault.bgcolor
 
 
+@pytest.mark.parametrize("rule", ["link-outlier", "link-error-rate"])
+def test_a_lifetime_count_is_not_said_to_have_come_since_the_finding(view, rule):
+    v = view(seconds=4.0)
+    odd = Finding(
+        rule, Severity.NOTICE, v.gpus[2].gpu.uuid, 4, "", {},
+        headline="GPU 2 link 4: 355 replays", began_s=0.0,
+    )  # fmt: skip
+    v.frame = replace(v.frame, findings=(odd,))
+    assert texts(v, 120, 34)[-3].startswith("GPU 2 link 4: 355 replays (to NVSwitch")
+
+
 def test_an_odd_rate_is_marked_in_its_direction(view):
     v = view(seconds=4.0)
     evidence = {"direction": "rx"}

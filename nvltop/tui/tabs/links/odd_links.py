@@ -27,6 +27,8 @@ LINK_RULES: Final = frozenset(
 """Rules about the links of a GPU that may name no single link."""
 RATE_RULES: Final = frozenset(("link-imbalance", "link-speed", "switch-plane"))
 """Rules about links whose rate differs from that of comparable links."""
+LIFETIME_RULES: Final = frozenset(("link-outlier", "link-error-rate"))
+"""Rules about lifetime counts: most of the errors came before the finding began."""
 SEVERITY_ROLES: Final = {Severity.CRITICAL: "error", Severity.WARNING: "warn"}
 DOMAIN: Final = "00000000:"
 """PCI domain of most machines, which is left out."""
@@ -101,7 +103,7 @@ def sentence(view: ViewState) -> list[TextRun]:
 def _text(view: ViewState, finding: Finding, sure: bool) -> str:
     """Return `GPU 3 link 7 DOWN (17 of 18 up) since 10:20:24 (to NVSwitch 05:00.0 link 7)`."""
     text = finding.headline or finding.summary
-    if finding.began_s is not None:
+    if finding.began_s is not None and finding.rule not in LIFETIME_RULES:
         text += f" since {clock(finding.began_s)}"
     links = _links(finding)
     gpu = next((g for g in view.frame.gpus if g.gpu.uuid == finding.gpu), None)
