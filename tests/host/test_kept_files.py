@@ -63,8 +63,8 @@ def test_another_device_with_the_same_name_is_read(tmp_path):
         device.unlink(missing_ok=True)
         device.symlink_to(f"/proc/{pid}")
         files.begin()
-        assert files.read_text("stat") == files.read_text("stat")
-        assert str(files.read_text("stat")).split()[0] == str(pid)
+        for _ in range(2):
+            assert str(files.read_text("stat")).split()[0] == str(pid)
     device.unlink()
     files.begin()
     assert files.read_text("stat") == NOT_THERE
