@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from nvltop.analysis.errors import CounterTrack, ErrorTable
+from nvltop.analysis.counter_track import CounterTrack
+from nvltop.analysis.errors import ErrorTable
 from nvltop.analysis.gpu import GpuTrack
 from nvltop.memo import Memo, MemoTable
 from nvltop.model import Event, Missing

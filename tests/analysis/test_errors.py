@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvltop.analysis.errors import COUNTERS_UNREADABLE, UNREAD_MINUTE, CounterTrack, ErrorTable
+from nvltop.analysis.counter_track import UNREAD_MINUTE, CounterTrack
+from nvltop.analysis.errors import COUNTERS_UNREADABLE, NO_COUNTER_READ, ErrorTable
 from nvltop.model import NOT_SUPPORTED, Maybe, Missing, known
 from nvltop.model.missing import INVALID_ARGUMENT
 
@@ -232,3 +233,11 @@ def test_the_errors_scenario(bench):
     assert replay.last_change_s < 5.0
     quiet = [k for g in frame.gpus for k in g.links if (g.gpu.index, k.index) != (3, 7)]
     assert all(e.since_start == 0 for k in quiet for e in k.errors.values())
+
+
+def test_a_reading_without_any_kind_says_that_counters_are_not_supported():
+    """It said `no error counter read yet` for as long as nvltop ran."""
+    table = ErrorTable()
+    assert table.sums(frozenset()).total == NO_COUNTER_READ
+    table.update(1.0, {})
+    assert table.sums(frozenset()).total == NOT_SUPPORTED

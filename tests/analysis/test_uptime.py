@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from nvltop.analysis.errors import CounterTrack
+from nvltop.analysis.counter_track import CounterTrack
 from nvltop.analysis.uptime import TOO_SHORT, counted_s, per_day
 from nvltop.formatting import duration, small_number
 from nvltop.model import ErrorCount, Missing

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvltop.analysis.errors import CounterTrack
+from nvltop.analysis.counter_track import CounterTrack
 from nvltop.comparison.baseline import (
     NOT_COUNTED,
     Baseline,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from nvltop.analysis.errors import ERROR_WINDOW_S
+from nvltop.analysis.counter_track import ERROR_WINDOW_S
 from nvltop.analysis.health.gpu_names import gpu_name
 from nvltop.formatting import count, duration
 from nvltop.model import MAX_HEADLINE, ErrorCount, GpuFrame, Link, known

@@ -7,7 +7,7 @@ from typing import ClassVar, Final
 
 from textual.binding import Binding, BindingType
 
-from nvltop.analysis.errors import HISTORY_MINUTES
+from nvltop.analysis.counter_track import HISTORY_MINUTES
 from nvltop.analysis.health.gpu_names import gpu_names
 from nvltop.analysis.uptime import counted_s, per_day
 from nvltop.comparison.baseline import TOO_SHORT, CountChange
