@@ -8,6 +8,7 @@ from nvltop.analysis.health.gpu_names import gpu_names
 from nvltop.formatting import age, duration, pending_phrase
 from nvltop.model import Frame, GpuFrame, Severity, known, total
 from nvltop.report.incidents import event_line
+from nvltop.report.phrases import has_unread_links
 from nvltop.text import counted, noun_for, shortened
 
 OK: Final = 0
@@ -106,7 +107,8 @@ def _fine(frame: Frame, seconds: float) -> str:
     unread = [c.name for c in frame.checks if c.outcome == "unknown"]
     text = f"{gpus}, no NVLink"
     if present:
-        text = f"{gpus}, {up} of {present} links up, {_errors(frame, seconds)}"
+        more = "+?" if any(map(has_unread_links, frame.gpus)) else ""
+        text = f"{gpus}, {up}{more} of {present}{more} links up, {_errors(frame, seconds)}"
     notices = [f for f in frame.findings if f.severity is Severity.NOTICE and f.caused_by is None]
     if notices:
         text += f"; {notices[0].summary}"

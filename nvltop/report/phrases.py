@@ -20,6 +20,7 @@ from nvltop.model import (
     first_missing,
     known,
 )
+from nvltop.model.missing import UNSUPPORTED
 from nvltop.text import counted
 
 T = TypeVar("T")
@@ -77,12 +78,18 @@ def node_line(frame: Frame) -> str:
     return " · ".join(kinds)
 
 
+def has_unread_links(g: GpuFrame) -> bool:
+    """Return whether it is unknown how many links a GPU has, although GPUs like it may have some."""
+    present = g.nvlink.links_present
+    return isinstance(present, Missing) and present not in UNSUPPORTED and g.gpu.mig is not True
+
+
 def nvlink_line(frame: Frame) -> str:
     """Return `NVLink 4.0 · 144/144 links up · 4 NVSwitches · fabric ok`."""
     present = [g.nvlink.links_present for g in frame.gpus]
-    unread = first_missing(present)
-    if unread and not any(known(p) and p for p in present):
-        return f"NVLink unknown ({unread.reason})"
+    why = first_missing(present)
+    if why and not any(known(p) and p for p in present):
+        return f"NVLink unknown ({why.reason})"
     c2c = [g.gpu.c2c for g in frame.gpus if known(g.gpu.c2c.links) and g.gpu.c2c.links]
     chips_up = sum(c.links_up for c in c2c if known(c.links_up))
     chips = f"C2C {counted(chips_up, 'link')} up" if c2c else ""
@@ -94,11 +101,12 @@ def nvlink_line(frame: Frame) -> str:
     ups = [g.nvlink.links_up for g in counted_now]
     up = sum(u for u in ups if known(u))
     parts = [f"NVLink {'/'.join(sorted(map(str, generations)))}" if generations else "NVLink"]
-    some = len(counted_now) < len(linked) or any(isinstance(u, Missing) for u in ups)
+    unread = "+?" if any(map(has_unread_links, frame.gpus)) else ""
+    some = unread or len(counted_now) < len(linked) or any(isinstance(u, Missing) for u in ups)
     ups_text = f"{up}{'+?' if some else ''}" if up or not some else "?"
     ago = max((g.age_s.get("states", 0.0) for g in counted_now), default=0.0)
     when = f" {age(ago)} ago" if old and ups_text != "?" else ""
-    parts.append(f"{ups_text}/{sum(p for p in present if known(p))} links up{when}")
+    parts.append(f"{ups_text}/{sum(p for p in present if known(p))}{unread} links up{when}")
     if raw := [g for g in linked if g.nvlink.counter is Counter.RAW]:
         parts.append(f"RAW counters{'' if len(raw) == len(linked) else f' of {gpu_names(raw)}'}")
     switches = {

@@ -7,11 +7,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from nvltop import __version__
+from nvltop.analysis.health.gpu_names import gpu_names
 from nvltop.model import Frame, GpuFrame, known
 from nvltop.report import activity, findings, incidents
 from nvltop.report.nvidia_smi import nvlink
 from nvltop.report.nvidia_smi.topo import matrix_table
-from nvltop.report.phrases import node_line, nvlink_line, rates_window
+from nvltop.report.phrases import has_unread_links, node_line, nvlink_line, rates_window
 from nvltop.report.tables import gpu_table, jobs, link_errors, links, nics, unknowns
 
 if TYPE_CHECKING:
@@ -57,7 +58,11 @@ def _errors(gpus: list[GpuFrame], verbose: bool) -> str:
     shown = counted if verbose else [g for g in counted if not _without_errors(g)]
     if shown or not counted:
         return _titled(ERRORS_TITLE, "\n".join(link_errors(g) for g in shown))
-    return f"\nlink errors: 0 on all {sum(len(g.links) for g in counted)} links"
+    links_read = sum(len(g.links) for g in counted)
+    unread = [g for g in gpus if has_unread_links(g)]
+    if unread:
+        return f"\nlink errors: 0 on {links_read} links, unknown on {gpu_names(unread)}"
+    return f"\nlink errors: 0 on all {links_read} links"
 
 
 def _without_errors(g: GpuFrame) -> bool:

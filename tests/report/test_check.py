@@ -13,8 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nvltop.cli import main
-from nvltop.model import Finding, FindingKey, Missing, Pending, Severity
+from nvltop.model import Finding, FindingKey, Missing, NvLink, Pending, Severity
 from nvltop.report.check import SEVERITY_CODES, to_check
+from nvltop.report.phrases import nvlink_line
+from nvltop.report.text import to_text
 
 PERFORMANCE = re.compile(r"(?:[a-z_]+=-?\d+(?:;[^; ]*){0,4} ?)+")
 
@@ -270,3 +272,15 @@ def test_the_time_without_errors_is_between_two_readings(bench):
     b.interval_s = 1.0
     assert "error counters read once" in to_check(b.poll(), 0)[0]
     assert "no errors in 6 s" in to_check(b.run(6.0), 6)[0]
+
+
+@pytest.mark.parametrize(("why", "marked"), [("unknown driver error", True), ("not supported", False)])
+def test_links_of_a_gpu_that_could_not_be_read_are_not_left_out_silently(bench, why, marked):
+    """A GPU that was lost from the start left `126/126 links up` and `0 on all 126 links`."""
+    frame = bench().run(6)
+    unread = replace(frame.gpus[5], nvlink=NvLink(links_present=Missing(why)), links=())
+    partly = replace(frame, gpus=(*frame.gpus[:5], unread, *frame.gpus[6:]))
+    assert ("126+?/126+? links up" in nvlink_line(partly)) == marked
+    assert ("126+? of 126+? links up" in to_check(partly, 6)[0]) == marked
+    assert ("0 on 126 links, unknown on GPU 5" in to_text(partly, verbose=False)) == marked
+    assert ("0 on all 126 links" in to_text(partly, verbose=False)) != marked
